@@ -1,0 +1,14 @@
+//! What a cloud must be able to do for Stillpoint: the [`BackupProvider`] trait, its types, the rate
+//! limiter that every call goes through, and the conformance suite that every provider runs.
+//!
+//! Invariant: nothing here knows a cloud, the catalog, Kubernetes or the command line.
+
+pub mod error;
+pub mod provider;
+pub mod time;
+pub mod types;
+
+pub use error::{ErrorKind, ProviderError};
+pub use provider::BackupProvider;
+pub use time::{ClockInterval, Mono};
+pub use types::*;

@@ -1,0 +1,42 @@
+//! The trait.
+
+use crate::{
+    Capsule, ClockInterval, Confirmed, DataSet, Discovery, ProviderError, RecordedSet, RestoreTime, SetRestorability,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What every call is given.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// Ends the call early with [`crate::ErrorKind::Cancelled`].
+    pub cancel: CancellationToken,
+}
+
+/// One database: a DynamoDB region and prefix, a Cosmos DB account. `Display` names it for people and logs,
+/// without secrets. No method changes anything at the service; every call is safe to repeat.
+#[async_trait::async_trait]
+pub trait BackupProvider: std::fmt::Display + std::fmt::Debug + Send + Sync {
+    /// The provider's name as in the settings: `dynamodb`.
+    fn kind(&self) -> &'static str;
+
+    /// The data sets that belong to ScalarDB, from its own metadata, or those that were named.
+    async fn discover(&self, context: &Context) -> Result<Discovery, ProviderError>;
+
+    /// PITR is on, and how far it reaches, for each set, in the order given.
+    /// Off anywhere: [`crate::ErrorKind::PitrOff`] with *all* such sets and the call that turns it on.
+    async fn confirm(&self, context: &Context, sets: &[DataSet]) -> Result<Vec<Confirmed>, ProviderError>;
+
+    /// Measures the service's clock against ours. Takes up to about two seconds; samples around the edge of a second.
+    async fn clock(&self, context: &Context) -> Result<ClockInterval, ProviderError>;
+
+    /// Identities and settings of each set, in the order given. What may not be read is said in the capsule.
+    async fn capture(&self, context: &Context, sets: &[DataSet]) -> Result<Vec<Capsule>, ProviderError>;
+
+    /// For each set of a point: restorable to `at` now, later, or never again.
+    async fn restorable(
+        &self,
+        context: &Context,
+        at: RestoreTime,
+        sets: &[RecordedSet],
+    ) -> Result<Vec<SetRestorability>, ProviderError>;
+}

@@ -1,0 +1,2 @@
+//! stillpoint
+fn main() {}
