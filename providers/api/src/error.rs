@@ -45,3 +45,64 @@ pub struct ProviderError {
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
+
+impl ErrorKind {
+    /// Whether waiting alone can cure an error of this meaning: what [`ProviderError::new`] starts from.
+    fn may_pass(self) -> bool {
+        match self {
+            ErrorKind::Unreachable | ErrorKind::Throttled | ErrorKind::ClockUnsure => true,
+            ErrorKind::PitrOff
+            | ErrorKind::Credentials
+            | ErrorKind::PermissionDenied
+            | ErrorKind::NotFound
+            | ErrorKind::WrongState
+            | ErrorKind::Invalid
+            | ErrorKind::Cancelled
+            | ErrorKind::Service => false,
+        }
+    }
+}
+
+impl ProviderError {
+    /// An error about no data set in particular, without a cause; `retryable` follows from the kind.
+    pub fn new(kind: ErrorKind, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            hint: hint.into(),
+            retryable: kind.may_pass(),
+            subjects: Vec::new(),
+            source: None,
+        }
+    }
+
+    /// The caller cancelled while `what` was going on.
+    pub fn cancelled(what: impl std::fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::Cancelled,
+            format!("{what} was cancelled"),
+            "nothing was changed at the service; run the command again when you like",
+        )
+    }
+
+    /// Names the data sets concerned.
+    #[must_use]
+    pub fn about<S: Into<String>>(mut self, subjects: impl IntoIterator<Item = S>) -> Self {
+        self.subjects = subjects.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Keeps the cause.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Says whether the same call can succeed later without anybody changing anything.
+    #[must_use]
+    pub fn retryable(mut self, retryable: bool) -> Self {
+        self.retryable = retryable;
+        self
+    }
+}

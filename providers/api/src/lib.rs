@@ -3,12 +3,15 @@
 //!
 //! Invariant: nothing here knows a cloud, the catalog, Kubernetes or the command line.
 
+pub mod conformance;
 pub mod error;
+pub mod limiter;
 pub mod provider;
 pub mod time;
 pub mod types;
 
 pub use error::{ErrorKind, ProviderError};
-pub use provider::BackupProvider;
+pub use limiter::{Limiter, Rate};
+pub use provider::{BackupProvider, Context};
 pub use time::{ClockInterval, Mono};
 pub use types::*;

@@ -3,6 +3,7 @@
 use crate::{
     Capsule, ClockInterval, Confirmed, DataSet, Discovery, ProviderError, RecordedSet, RestoreTime, SetRestorability,
 };
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// What every call is given.
@@ -10,6 +11,36 @@ use tokio_util::sync::CancellationToken;
 pub struct Context {
     /// Ends the call early with [`crate::ErrorKind::Cancelled`].
     pub cancel: CancellationToken,
+}
+
+impl Context {
+    /// A context that ends calls when `cancel` is cancelled.
+    pub fn new(cancel: CancellationToken) -> Self {
+        Self { cancel }
+    }
+
+    /// Awaits `work`, or ends with [`crate::ErrorKind::Cancelled`], naming `what`, as soon as the caller cancels.
+    /// `work` is dropped then; a caller that had already cancelled never starts it.
+    pub async fn run<T>(
+        &self,
+        what: impl std::fmt::Display + Send,
+        work: impl Future<Output = Result<T, ProviderError>> + Send,
+    ) -> Result<T, ProviderError> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(ProviderError::cancelled(what)),
+            result = work => result,
+        }
+    }
+
+    /// Sleeps on tokio's time; cancellable like [`Context::run`].
+    pub async fn sleep(&self, what: impl std::fmt::Display + Send, length: Duration) -> Result<(), ProviderError> {
+        self.run(what, async {
+            tokio::time::sleep(length).await;
+            Ok(())
+        })
+        .await
+    }
 }
 
 /// One database: a DynamoDB region and prefix, a Cosmos DB account. `Display` names it for people and logs,
@@ -26,7 +57,8 @@ pub trait BackupProvider: std::fmt::Display + std::fmt::Debug + Send + Sync {
     /// Off anywhere: [`crate::ErrorKind::PitrOff`] with *all* such sets and the call that turns it on.
     async fn confirm(&self, context: &Context, sets: &[DataSet]) -> Result<Vec<Confirmed>, ProviderError>;
 
-    /// Measures the service's clock against ours. Takes up to about two seconds; samples around the edge of a second.
+    /// Measures the service's clock against ours, by samples around the edges of seconds. Takes two to three seconds on
+    /// a quick line; its length is bounded. Not narrow enough to be of use: [`crate::ErrorKind::ClockUnsure`].
     async fn clock(&self, context: &Context) -> Result<ClockInterval, ProviderError>;
 
     /// Identities and settings of each set, in the order given. What may not be read is said in the capsule.

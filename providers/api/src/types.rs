@@ -58,6 +58,9 @@ pub struct Confirmed {
     pub restorable_to: Option<UnixNanos>,
     /// How many days back a restore can reach.
     pub period_days: Option<u32>,
+    /// What a person should know about restoring this set: replicas, say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A setting that could not be read, with the reason.

@@ -1,0 +1,137 @@
+//! Every AWS operation that is called, with the rate it is called at. All numbers are here, and nowhere else.
+//!
+//! Where AWS documents a rate we stay 5 % below it, evenly spaced: answers that were spaced when sent can bunch up on
+//! the way. Where AWS documents none, the rate is that of the nearest documented neighbour.
+//! Documented: the DynamoDB API Reference page of each operation, and "CloudWatch service quotas" for alarms.
+
+use crate::settings::Config;
+use provider_api::{Limiter, Rate};
+
+/// An AWS API, by the prefix of its IAM actions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// DynamoDB.
+    DynamoDb,
+    /// Application Auto Scaling.
+    AutoScaling,
+    /// CloudWatch.
+    CloudWatch,
+}
+
+impl Service {
+    fn iam_prefix(self) -> &'static str {
+        match self {
+            Service::DynamoDb => "dynamodb",
+            Service::AutoScaling => "application-autoscaling",
+            Service::CloudWatch => "cloudwatch",
+        }
+    }
+
+    /// Its name for people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Service::DynamoDb => "DynamoDB",
+            Service::AutoScaling => "Application Auto Scaling",
+            Service::CloudWatch => "CloudWatch",
+        }
+    }
+}
+
+/// One operation of one API.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Operation {
+    /// Its API.
+    pub service: Service,
+    /// Its name: `DescribeTable`.
+    pub name: &'static str,
+    /// How fast it may be called.
+    pub rate: Rate,
+}
+
+impl Operation {
+    /// The IAM action that allows it.
+    pub fn action(&self) -> String {
+        format!("{}:{}", self.service.iam_prefix(), self.name)
+    }
+}
+
+const fn dynamodb(name: &'static str, rate: Rate) -> Operation {
+    Operation { service: Service::DynamoDb, name, rate }
+}
+
+const fn scaling(name: &'static str, rate: Rate) -> Operation {
+    Operation { service: Service::AutoScaling, name, rate }
+}
+
+/// 10 calls a second, less 5 %.
+const TEN: Rate = Rate::paced(9.5);
+/// 5 calls a second, less 5 %.
+const FIVE: Rate = Rate::paced(4.75);
+
+/// Documented: at most 10 times per second.
+pub const DESCRIBE_CONTINUOUS_BACKUPS: Operation = dynamodb("DescribeContinuousBackups", TEN);
+/// Not documented. The rate of DescribeContinuousBackups, which is always called beside it: faster gains nothing.
+pub const DESCRIBE_TABLE: Operation = dynamodb("DescribeTable", TEN);
+/// Not documented. 2,500 tables, the default quota of a region, are 25 pages; the burst is for measuring the clock,
+/// which sends a few small requests at exact moments.
+pub const LIST_TABLES: Operation = dynamodb("ListTables", Rate { per_second: 9.5, burst: 10 });
+/// Bounded by the metadata table's read capacity (often 1 unit), not by a rate; throttled answers set the pace.
+pub const SCAN: Operation = dynamodb("Scan", TEN);
+/// Documented: up to 10 times per second, per account.
+pub const LIST_TAGS_OF_RESOURCE: Operation = dynamodb("ListTagsOfResource", TEN);
+/// Not documented; throttling was seen at four calls back to back.
+pub const DESCRIBE_TIME_TO_LIVE: Operation = dynamodb("DescribeTimeToLive", FIVE);
+/// Not documented. As the insights calls.
+pub const GET_RESOURCE_POLICY: Operation = dynamodb("GetResourcePolicy", FIVE);
+/// Not documented. As the insights calls.
+pub const DESCRIBE_KINESIS_STREAMING_DESTINATION: Operation = dynamodb("DescribeKinesisStreamingDestination", FIVE);
+/// Documented: 5 times per second.
+pub const DESCRIBE_CONTRIBUTOR_INSIGHTS: Operation = dynamodb("DescribeContributorInsights", FIVE);
+/// Not documented per operation; the service throttles by account. 50 targets a page.
+pub const DESCRIBE_SCALABLE_TARGETS: Operation = scaling("DescribeScalableTargets", FIVE);
+/// As DescribeScalableTargets; 10 policies a page.
+pub const DESCRIBE_SCALING_POLICIES: Operation = scaling("DescribeScalingPolicies", FIVE);
+/// As DescribeScalableTargets.
+pub const DESCRIBE_SCHEDULED_ACTIONS: Operation = scaling("DescribeScheduledActions", FIVE);
+/// As DescribeScalableTargets; one call per target, so at twice the pace.
+pub const LIST_TAGS_FOR_RESOURCE: Operation = scaling("ListTagsForResource", TEN);
+/// Documented: 9 transactions per second per region; 100 alarms a page.
+pub const DESCRIBE_ALARMS: Operation =
+    Operation { service: Service::CloudWatch, name: "DescribeAlarms", rate: Rate::paced(8.5) };
+
+/// All of them.
+pub const ALL: [Operation; 14] = [
+    DESCRIBE_CONTINUOUS_BACKUPS,
+    DESCRIBE_TABLE,
+    LIST_TABLES,
+    SCAN,
+    LIST_TAGS_OF_RESOURCE,
+    DESCRIBE_TIME_TO_LIVE,
+    GET_RESOURCE_POLICY,
+    DESCRIBE_KINESIS_STREAMING_DESTINATION,
+    DESCRIBE_CONTRIBUTOR_INSIGHTS,
+    DESCRIBE_SCALABLE_TARGETS,
+    DESCRIBE_SCALING_POLICIES,
+    DESCRIBE_SCHEDULED_ACTIONS,
+    LIST_TAGS_FOR_RESOURCE,
+    DESCRIBE_ALARMS,
+];
+
+/// The operation of this name.
+pub(crate) fn find(name: &str) -> Option<Operation> {
+    ALL.into_iter().find(|operation| operation.name == name)
+}
+
+/// A hint that lists what a rate can be set for.
+pub(crate) fn known() -> String {
+    format!("rates can be set for: {}", ALL.map(|operation| operation.name).join(", "))
+}
+
+/// A limiter for the account and region of these settings.
+pub fn limiter(config: &Config) -> Limiter {
+    let rates = ALL.map(|operation| {
+        let rate = config.rates.get(operation.name).map_or(operation.rate, |&rate| Rate::paced(rate));
+        (operation.name, rate)
+    });
+    Limiter::new(rates, FIVE)
+}

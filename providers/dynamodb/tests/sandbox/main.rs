@@ -1,0 +1,12 @@
+//! The provider against the sandbox's DynamoDB: below the SDK on paused time, and over the wire in real time.
+
+// All of this is test code; the lints know only functions marked as tests.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod behaviour;
+mod capsule;
+mod discovery;
+mod faults;
+mod pace;
+mod support;
+mod wire;
