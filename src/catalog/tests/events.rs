@@ -1,0 +1,118 @@
+use super::*;
+use crate::point::State;
+
+fn alphabet() -> Vec<PointEvent> {
+    vec![
+        opened(&id("nightly")),
+        attempt_void(),
+        recorded(),
+        recorded_with(vec![void_attempt()]),
+        void(),
+        captured(),
+        capture_completed(),
+        sealed(),
+        lost(),
+    ]
+}
+
+/// Every sequence of up to five events that is accepted, with its phase.
+fn accepted(mut visit: impl FnMut(&[PointEvent], Phase)) {
+    let alphabet = alphabet();
+    let mut frontier = vec![(Vec::new(), Phase::Empty)];
+    for _ in 0..6 {
+        let mut next = Vec::new();
+        for (sequence, phase) in frontier {
+            visit(&sequence, phase);
+            for event in &alphabet {
+                if let Ok(after) = may_follow(phase, event) {
+                    let mut longer = sequence.clone();
+                    longer.push(event.clone());
+                    next.push((longer, after));
+                }
+            }
+        }
+        frontier = next;
+    }
+}
+
+#[test]
+fn every_log_that_is_accepted_tells_a_true_story() {
+    let mut count = 0;
+    accepted(|events, phase| {
+        count += 1;
+        let names: Vec<_> = events.iter().map(PointEvent::name).collect();
+        let at = |name: &str| names.iter().position(|n| *n == name);
+        let times = |name: &str| names.iter().filter(|n| **n == name).count();
+        assert!(names.is_empty() || at("opened") == Some(0), "{names:?}");
+        for once in ["opened", "recorded", "void", "capture_completed", "sealed", "lost"] {
+            assert!(times(once) <= 1, "{names:?}");
+        }
+        // Never a false good: a restore time needs `opened` before it and no verdict of void, and sealing needs the settings.
+        assert!(at("void").is_none() || at("recorded").is_none(), "{names:?}");
+        assert!(at("recorded").is_none() || events[at("recorded").unwrap()] == recorded(), "{names:?}");
+        assert!(at("sealed").is_none() || at("capture_completed") < at("sealed"), "{names:?}");
+        assert!(
+            at("capture_completed").is_none() || at("recorded").is_some() && at("recorded") < at("capture_completed")
+        );
+        for end in ["void", "lost"] {
+            assert!(at(end).is_none_or(|n| n == names.len() - 1), "{names:?}");
+        }
+        let (folded, point) = fold(events).unwrap();
+        assert_eq!(folded, phase);
+        assert_eq!(point.restore_time.is_some(), at("recorded").is_some());
+        assert_eq!(point.restore_time.is_some(), phase.has_restore_time());
+        let state = match names.last().copied() {
+            Some("void") => Some(State::Void),
+            Some("lost") => Some(State::Lost),
+            _ if at("sealed").is_some() => Some(State::Sealed),
+            _ if at("recorded").is_some() => Some(State::Recorded),
+            _ => None,
+        };
+        assert_eq!(point.state, state, "{names:?}");
+    });
+    assert!(count > 20, "{count}");
+}
+
+#[test]
+fn an_ended_log_takes_nothing_more() {
+    for phase in [Phase::Void, Phase::Lost] {
+        assert!(phase.ended());
+        assert!(alphabet().iter().all(|event| may_follow(phase, event).is_err()));
+    }
+}
+
+#[test]
+fn a_recorded_point_needs_a_still_period() {
+    let mut event = recorded();
+    if let PointEvent::Recorded { still_period, .. } = &mut event {
+        still_period.end_mono_ns = still_period.start_mono_ns;
+    }
+    let error = may_follow(Phase::Opened, &event).unwrap_err();
+    assert!(error.to_string().contains("still period is empty"), "{error}");
+}
+
+#[test]
+fn the_events_keep_their_shape() {
+    let shape: Vec<_> = alphabet()
+        .iter()
+        .map(|event| {
+            let json = serde_json::to_value(event).unwrap();
+            assert_eq!(json["event"], event.name());
+            assert_eq!(&serde_json::from_value::<PointEvent>(json.clone()).unwrap(), event);
+            json.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>()
+        })
+        .map(|keys| keys.into_iter().collect::<Vec<_>>().join(" "))
+        .collect();
+    // What a log of today holds must be read for ever: a change here needs a new format version.
+    insta::assert_snapshot!(shape.join("\n"), @r"
+    at by databases event id settings targets
+    attempt event
+    attempts client_outage_ms clocks event evidence outage_ms pause_completed pods restore_time still_period unpause_started warnings
+    attempts client_outage_ms clocks event evidence outage_ms pause_completed pods restore_time still_period unpause_started warnings
+    attempts error event pods warnings
+    capsules database event metadata
+    event warnings
+    at databases event
+    at data_sets event reason
+    ");
+}

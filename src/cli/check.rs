@@ -1,0 +1,52 @@
+//! `check`: everything that `create` looks at before it pauses; pauses nothing, changes nothing.
+
+use super::args::{Context, DatabaseFlags, PodFlags, ViewFlags, WindowFlags};
+use super::failures::Failures;
+use super::output::{Body, Report};
+use super::signals;
+use crate::databases;
+use crate::note::LocalNotes;
+use crate::point::Point;
+use crate::restore_point::create::state_failure;
+use crate::restore_point::{preflight, report};
+use crate::settings::Needs;
+
+/// `check`
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Window.
+    #[command(flatten)]
+    pub window: WindowFlags,
+    /// Pods.
+    #[command(flatten)]
+    pub pods: PodFlags,
+    /// Database.
+    #[command(flatten)]
+    pub database: DatabaseFlags,
+    /// How what was found is shown.
+    #[command(flatten)]
+    pub view: ViewFlags,
+}
+
+/// Looks at everything and tells all that is wrong at once.
+pub async fn run(context: &Context, args: &Args) -> Result<Report, Failures> {
+    let (settings, warnings) = context.settings(Needs::ALL, |flags| {
+        args.window.add_to(flags);
+        args.pods.add_to(flags);
+        args.database.add_to(flags);
+    })?;
+    let databases = databases::build(&settings.databases, settings.time_scale).await?;
+    let notes = LocalNotes::open(&settings.state_dir);
+    let found = preflight::run(&settings, &databases, notes.as_ref().ok(), &signals::cancellation()).await;
+    let mut failures = Failures::from(found.failures);
+    if let Err(error) = notes {
+        failures.push(state_failure(&error));
+    }
+    let point = Point {
+        pods: found.seen,
+        databases: report::databases(&found.surveyed),
+        warnings: [warnings, found.warnings].concat(),
+        ..Point::default()
+    };
+    Ok(Report { body: Body::Point(Box::new(point), args.view.into()), failures })
+}

@@ -1,0 +1,261 @@
+//! `pause` and `unpause`: break glass. They need pods and the local state folder, no database and no catalog.
+
+use crate::catalog::{self, Catalog};
+use crate::failure::{Exit, Failure};
+use crate::note::{Kind, LocalNotes, NotedPod};
+use crate::point::Pod;
+use crate::recovery::{self, Found, Opened, Opening, Recovered, Standing};
+use crate::restore_point::attempt::{Attempt, Attempted};
+use crate::restore_point::create::{Seen, state_failure};
+use crate::restore_point::report;
+use crate::settings::Settings;
+use crate::target::{self, Prepared};
+use crate::window::plan::Hold;
+use chrono::Utc;
+use futures::future::join_all;
+use provider_api::Mono;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What a command left behind.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// Every pod concerned.
+    pub pods: Vec<Pod>,
+    /// The pause's window, if one was tried.
+    pub attempt: Option<crate::point::Attempt>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// Why it is not done.
+    pub failures: Vec<Failure>,
+}
+
+/// Pauses every pod of the targets and makes the guard their owner, which releases them after `length`.
+/// Ok only when all are proven paused; on anything else all are released again.
+pub async fn pause(settings: &Settings, length: Duration, cancel: &CancellationToken, seen: &mut Seen<'_>) -> Left {
+    let mut left = Left::default();
+    let notes = match LocalNotes::open(&settings.state_dir) {
+        Ok(notes) => notes,
+        Err(error) => return Left { failures: vec![state_failure(&error)], ..left },
+    };
+    // Notes first: they say more than a lock that is held.
+    let (found, damaged) = recovery::find(Some(&notes), None).await;
+    left.failures.extend(damaged);
+    left.failures.extend(found.iter().map(recovery::refusal));
+    let _owner = match notes.lock() {
+        Ok(owner) => owner,
+        Err(error) if left.failures.is_empty() => return Left { failures: vec![state_failure(&error)], ..left },
+        Err(_) => return left,
+    };
+    if !left.failures.is_empty() {
+        return left;
+    }
+    let Prepared { ready, pods, warnings, failures } = target::prepare(settings).await;
+    left.pods = pods;
+    left.warnings = warnings;
+    left.failures = failures;
+    if !left.failures.is_empty() {
+        return left;
+    }
+    let id = format!("pause-{}", crate::catalog::PointId::manual(Utc::now()).as_str().trim_start_matches("manual-"));
+    let started = Mono::now();
+    let attempt = Attempt {
+        settings,
+        id: &id,
+        kind: Kind::Pause,
+        hold: Hold::HandOver,
+        pause_for: Some(length),
+        started,
+        pods: &ready,
+        notes: &notes,
+        catalog: None,
+        max_outage: settings.window.max_outage,
+    };
+    let Attempted { outcome, pods, failures } = attempt.run(seen, cancel).await;
+    left.pods = pods;
+    left.failures = failures;
+    if outcome.handed_over {
+        return left;
+    }
+    left.attempt = Some(report::attempt(&outcome, &ready, started, Vec::new()));
+    if !left.failures.is_empty() {
+        return left;
+    }
+    let reasons: Vec<String> = outcome.violations.iter().map(|v| format!("{}: {}", v.name, v.detail)).collect();
+    let message = format!("the pods could not be paused together: {}", reasons.join("; "));
+    left.failures.push(Failure::new(
+        Exit::Void,
+        "void",
+        message,
+        "All pods were released again. docs/runbook.md says what each violation means.",
+    ));
+    if let Err(error) = attempt.close().await {
+        left.warnings.push(error);
+    }
+    left
+}
+
+/// Releases what notes say may be paused: a pause's guard is asked, a dead owner's pods are released, a living window is
+/// respected unless `force`. Without any note, releases the pods of the settings' targets.
+/// With `addresses_only` the targets are what a person named: exactly these pods are released, whatever notes say.
+pub async fn unpause(settings: &Settings, addresses_only: bool, force: bool) -> Left {
+    let notes = match LocalNotes::open(&settings.state_dir) {
+        Ok(notes) => notes,
+        Err(error) => {
+            // Nothing may keep pods from being opened.
+            let mut left = unpause_targets(settings, true).await;
+            left.warnings.push(report::chain(&error));
+            return left;
+        }
+    };
+    let (found, damaged) = recovery::find(Some(&notes), None).await;
+    let mut left = Left { warnings: damaged.into_iter().map(|f| f.message).collect(), ..Left::default() };
+    let named = if addresses_only { named(settings).await } else { Vec::new() };
+    let concerned: Vec<&Found> = found.iter().filter(|f| !addresses_only || concerns(f, &named)).collect();
+    let living: Vec<&Found> = concerned.iter().copied().filter(|f| f.standing == Standing::Living).collect();
+    if !living.is_empty() && !force {
+        left.failures.extend(living.into_iter().map(living_refusal));
+        return left;
+    }
+    for one in living {
+        stop_living(one, &mut left.warnings);
+    }
+    if addresses_only {
+        let settled = concerned.iter().all(|f| f.standing == Standing::Released);
+        left.take(unpause_targets(settings, settled).await);
+    } else if found.is_empty() {
+        left.take(unpause_targets(settings, true).await);
+    } else {
+        release_found(settings, &notes, &found, &mut left).await;
+    }
+    left
+}
+
+/// Where the targets' pods are, as written and as resolved.
+async fn named(settings: &Settings) -> Vec<String> {
+    let written = settings.targets.iter().flat_map(|target| target.addresses.iter().cloned());
+    let resolved = target::resolve_settings(settings).await.unwrap_or_default();
+    written.chain(resolved.into_iter().map(|pod| pod.address)).collect()
+}
+
+/// Whether a note is about a pod that was named.
+fn concerns(found: &Found, named: &[String]) -> bool {
+    found.note.pods.iter().any(|pod| named.contains(&pod.name) || named.contains(&pod.endpoint.address))
+}
+
+fn living_refusal(found: &Found) -> Failure {
+    let mut failure = recovery::refusal(found);
+    failure.hint = "Wait until it is done, or void it with `stillpoint unpause --force`.".to_owned();
+    failure
+}
+
+/// An Unpause alone would not void a window: one that comes before the Pause that it is to undo leaves no trace.
+fn stop_living(found: &Found, warnings: &mut Vec<String>) {
+    if !recovery::ask_owner(found) {
+        let owner = &found.note.owner;
+        warnings.push(format!(
+            "process {} on {} cannot be told from here; it finds its pods open, or pauses them again if it has only begun",
+            owner.pid, owner.host
+        ));
+    }
+}
+
+/// Follows every note. That of a living window is its owner's to close; the pods are opened all the same.
+async fn release_found(settings: &Settings, notes: &LocalNotes, found: &[Found], left: &mut Left) {
+    let patience = settings.window.release_wait;
+    let (living, others): (Vec<&Found>, Vec<&Found>) = found.iter().partition(|f| f.standing == Standing::Living);
+    for one in others.iter().filter(|f| f.standing == Standing::Guarded) {
+        recovery::ask_guard(one);
+    }
+    let (forced, recovered) = tokio::join!(
+        join_all(living.iter().map(|one| recovery::release(notes, one, patience))),
+        recovery::release_all(notes, None, &others, patience)
+    );
+    left.absorb(recovered);
+    for opened in forced {
+        left.open(opened);
+    }
+}
+
+impl Left {
+    fn take(&mut self, more: Left) {
+        self.pods.extend(more.pods);
+        self.warnings.extend(more.warnings);
+        self.failures.extend(more.failures);
+    }
+
+    fn absorb(&mut self, recovered: Recovered) {
+        let Recovered { pods, warnings, failures } = recovered;
+        self.take(Left { pods, warnings, failures, attempt: None });
+    }
+
+    fn open(&mut self, opened: Opened) {
+        self.failures.extend(opened.failure());
+        self.warnings.extend(opened.troubles);
+        self.pods.extend(opened.pods);
+    }
+}
+
+/// Releases what dead runs left paused, of every note that can be found. Living windows stay untouched.
+/// The catalog is looked at where it can be reached; releasing does not wait for it.
+pub async fn recover(settings: &Settings) -> Left {
+    let mut left = Left::default();
+    let patience = settings.window.release_wait;
+    let (notes, mut unread) = match LocalNotes::open(&settings.state_dir) {
+        Ok(notes) => (notes, Vec::new()),
+        Err(error) => (LocalNotes::at(&settings.state_dir), vec![state_failure(&error)]),
+    };
+    let local = if unread.is_empty() {
+        let (found, damaged) = recovery::find(Some(&notes), None).await;
+        left.failures.extend(damaged);
+        found
+    } else {
+        Vec::new()
+    };
+    left.absorb(recovery::release_all(&notes, None, &dead(&local), patience).await);
+    match Catalog::open(settings.catalog_url.as_str(), catalog::Options::default()).await {
+        Ok(catalog) => {
+            let (mut found, damaged) = recovery::find(None, Some(&catalog)).await;
+            unread.extend(damaged);
+            // A note that was local is done with, whatever became of its copy.
+            found.retain(|f| local.iter().all(|known| known.note.id != f.note.id));
+            left.absorb(recovery::release_all(&notes, Some(&catalog), &dead(&found), patience).await);
+        }
+        Err(error) => left.warnings.push(format!("the catalog is not looked at: {}", report::chain(&error))),
+    }
+    if left.pods.is_empty() {
+        left.failures.extend(unread);
+    } else {
+        // Something was released: "refused before anything was touched" would not be true.
+        left.warnings.extend(unread.into_iter().map(|failure| failure.message));
+    }
+    left
+}
+
+fn dead(found: &[Found]) -> Vec<&Found> {
+    found.iter().filter(|f| f.is_dead()).collect()
+}
+
+async fn unpause_targets(settings: &Settings, settled: bool) -> Left {
+    let mut left = Left::default();
+    let pods = match target::resolve_settings(settings).await {
+        Ok(pods) => pods,
+        Err(failures) => return Left { failures, ..left },
+    };
+    let noted =
+        |pod: target::Pod| NotedPod { name: pod.name, target: pod.target, can_check: true, endpoint: pod.endpoint };
+    let pods: Vec<NotedPod> = pods.into_iter().map(noted).collect();
+    let window = &settings.window;
+    left.open(
+        recovery::open(&Opening {
+            pods: &pods,
+            call_deadline: window.call_deadline(),
+            tcp_user_timeout: window.tcp_user_timeout,
+            settled,
+            left_alone: &[],
+            patience: window.release_wait,
+        })
+        .await,
+    );
+    left
+}

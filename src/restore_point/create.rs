@@ -1,0 +1,145 @@
+//! `create`: one restore point, from the first look to the stored verdict.
+
+mod attempts;
+mod verdict;
+
+use crate::catalog::{Catalog, OpenedDatabase, Options, PauseLock, PointId, PointLog};
+use crate::databases::Database;
+use crate::failure::{Exit, Failure};
+use crate::note::{LocalNotes, NoteError, OwnerLock};
+use crate::point::{self, Point};
+use crate::recovery::{self, Found};
+use crate::restore_point::preflight::Preflight;
+use crate::settings::Settings;
+use crate::window::driver::Happened;
+use crate::window::protocol::Window;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Is told what happens in a window, for progress and logs.
+pub type Seen<'a> = dyn FnMut(&[String], &Window, &Happened<'_>) + Send + 'a;
+
+/// How a run ended.
+#[derive(Debug, Default)]
+pub struct Created {
+    /// The point as far as it came.
+    pub point: Point,
+    /// Why it is not good.
+    pub failures: Vec<Failure>,
+    /// Where a good point is recorded, for capturing and sealing.
+    pub recorded: Option<(Catalog, PointId)>,
+}
+
+/// Makes a restore point: recovers what a dead run left, then tries windows until one is proven, and stores the verdict.
+pub async fn run(
+    settings: &Settings,
+    databases: &[Database],
+    cancel: &CancellationToken,
+    seen: &mut Seen<'_>,
+) -> Created {
+    let mut created = Created::default();
+    let notes = match LocalNotes::open(&settings.state_dir) {
+        Ok(notes) => notes,
+        Err(error) => return created.failed(state_failure(&error)),
+    };
+    let Some(_owner) = created.own(settings, &notes).await else { return created };
+    let mut run = Run {
+        settings,
+        databases,
+        notes,
+        cancel,
+        log: None,
+        opened: Vec::new(),
+        outage: Duration::ZERO,
+        attempts: Vec::new(),
+        created,
+    };
+    run.attempts(seen).await;
+    run.created
+}
+
+/// The state folder's error for people.
+pub fn state_failure(error: &NoteError) -> Failure {
+    let (name, hint) = match error {
+        NoteError::Held { .. } => {
+            ("window_open", "Wait until the other run is done; `stillpoint status` shows its window, once it has one.")
+        }
+        _ => ("state_unusable", "Make it a folder that this user can write, or name another one with --state-dir."),
+    };
+    Failure::new(Exit::Refused, name, error.to_string(), hint).caused_by(error)
+}
+
+impl Created {
+    fn failed(mut self, failure: Failure) -> Self {
+        self.failures.push(failure);
+        self
+    }
+
+    /// Recovers what dead runs left, then takes the state folder. In this order: a run that is stopped past its deadline
+    /// holds the folder until it is recovered from.
+    async fn own(&mut self, settings: &Settings, notes: &LocalNotes) -> Option<OwnerLock> {
+        self.recover_dead(settings, notes).await;
+        let owner = notes.lock();
+        match owner {
+            Ok(owner) if self.failures.is_empty() => Some(owner),
+            Ok(_) => None,
+            // The notes say more than the lock.
+            Err(error) => {
+                if self.failures.is_empty() {
+                    self.failures.push(state_failure(&error));
+                }
+                None
+            }
+        }
+    }
+
+    async fn recover_dead(&mut self, settings: &Settings, notes: &LocalNotes) {
+        let (local, damaged) = recovery::find(Some(notes), None).await;
+        self.failures.extend(damaged);
+        self.recover(settings, notes, None, &local).await;
+        // Whatever is wrong with the catalog, the preflight finds and says.
+        let Ok(catalog) = Catalog::open(settings.catalog_url.as_str(), Options::default()).await else { return };
+        let (mut remote, _) = recovery::find(None, Some(&catalog)).await;
+        remote.retain(|note| local.iter().all(|known| known.note.id != note.note.id));
+        self.recover(settings, notes, Some(&catalog), &remote).await;
+    }
+
+    async fn recover(&mut self, settings: &Settings, notes: &LocalNotes, catalog: Option<&Catalog>, found: &[Found]) {
+        let (dead, living): (Vec<&Found>, Vec<&Found>) = found.iter().partition(|note| note.is_dead());
+        let recovered = recovery::release_all(notes, catalog, &dead, settings.window.release_wait).await;
+        self.point.warnings.extend(recovered.warnings);
+        self.failures.extend(recovered.failures);
+        self.failures.extend(living.into_iter().map(recovery::refusal));
+    }
+}
+
+struct Run<'a> {
+    settings: &'a Settings,
+    databases: &'a [Database],
+    notes: LocalNotes,
+    cancel: &'a CancellationToken,
+    /// Of the point that is being made; `None` before the first window, and once it has ended.
+    log: Option<PointLog>,
+    /// The data sets that the log began with.
+    opened: Vec<OpenedDatabase>,
+    outage: Duration,
+    attempts: Vec<point::Attempt>,
+    created: Created,
+}
+
+/// What to do after a window.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Try another.
+    Again,
+    /// No more.
+    Stop,
+}
+
+/// What one window is made with.
+struct Ready<'a> {
+    id: PointId,
+    catalog: &'a Catalog,
+    lock: &'a PauseLock,
+    found: &'a Preflight,
+}

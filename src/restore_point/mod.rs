@@ -1,0 +1,10 @@
+//! Making a restore point: preflight, windows, what is compared afterwards, the verdict, the record, the seal.
+
+pub mod after;
+pub mod attempt;
+pub mod capture;
+pub mod create;
+pub mod preflight;
+pub mod record;
+pub mod report;
+pub mod seal;

@@ -1,0 +1,17 @@
+//! Which pods a window pauses, and whether all of them are ready for it. Addresses only, for now: one address is one pod.
+//!
+//! Invariants: nothing here closes or opens a gate; every failure of a run is found and listed, not just the first.
+
+mod failure;
+mod open_files;
+mod preflight;
+mod prepare;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+pub use failure::{Failure, Reason, summary};
+pub use open_files::make_room;
+pub use preflight::{Preflight, PreflightOptions, ReadyPod, preflight};
+pub use prepare::{Prepared, prepare, resolve_settings};
+pub use resolve::{AddressTarget, Pod, ResolveOptions, resolve, resolve_each};
