@@ -145,6 +145,8 @@ pub fn failure(database: &str, error: &ProviderError) -> Failure {
         ErrorKind::ClockUnsure => "clock_unsure",
         ErrorKind::WrongState => "data_set_state",
         ErrorKind::Invalid => "database_settings",
+        ErrorKind::Lost => "point_lost",
+        ErrorKind::Fenced => "hold_lost",
         ErrorKind::Cancelled => "cancelled",
         ErrorKind::Service => "database_error",
     };

@@ -18,3 +18,4 @@ pub mod settings;
 pub mod target;
 pub mod wall;
 pub mod window;
+pub mod workflow;

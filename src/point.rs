@@ -111,13 +111,13 @@ pub struct DataSetReport {
     pub name: String,
     /// Identity (DynamoDB: TableId).
     pub id: Option<String>,
-    /// `confirmed`, `pitr_off`, `ok`, `not_yet`, `lost`.
+    /// `confirmed`, `pitr_off`, `ok`, `not_yet`, `lost`, `preparing`, `prepared`.
     pub state: Option<String>,
     /// RFC 3339.
     pub restorable_from: Option<String>,
     /// RFC 3339.
     pub restorable_to: Option<String>,
-    /// Why not, for people.
+    /// Why not, or what is being done or was made, for people.
     pub reason: Option<String>,
 }
 

@@ -24,6 +24,8 @@ fn words_and_flags_that_are_not_known() {
         "show",
         "show ../../etc/passwd",
         "seal a b",
+        "prepare",
+        "prepare a --wait-timeout 10",
         "pause --for ten",
         "config",
         "config shwo",
@@ -39,15 +41,13 @@ fn words_and_flags_that_are_not_known() {
 fn verbs_and_flags_of_the_design_that_this_version_lacks() {
     let mut s = Session::with_config(WHOLE);
     for line in [
-        "prepare x",
         "restore x --yes-restore x",
         "verify x",
         "drill",
         "prune --dry-run",
         "agent",
-        "create --wait prepared",
         "create -r scalardl-ledger -n ns-scalar",
-        "create --wait prepared -r scalardl-ledger --output json",
+        "create -r scalardl-ledger --output json",
         "restore x --output json",
     ] {
         s.run(line);

@@ -19,6 +19,12 @@ pub enum Phase {
     Captured,
     /// Every data set could be restored to T.
     Sealed,
+    /// On-demand backups are being made.
+    Preparing,
+    /// Those that were made are being deleted again.
+    Aborting,
+    /// Every data set has its on-demand backup.
+    Prepared,
     /// The point can no longer be restored. Nothing follows.
     Lost,
 }
@@ -31,7 +37,12 @@ impl Phase {
 
     /// Whether a proven restore time is in the log.
     pub fn has_restore_time(self) -> bool {
-        matches!(self, Phase::Recorded | Phase::Captured | Phase::Sealed | Phase::Lost)
+        !matches!(self, Phase::Empty | Phase::Opened | Phase::Void)
+    }
+
+    /// Whether backups are being made or deleted, or exist.
+    pub fn beyond_sealed(self) -> bool {
+        matches!(self, Phase::Preparing | Phase::Aborting | Phase::Prepared)
     }
 }
 
@@ -76,6 +87,32 @@ pub fn may_follow(phase: Phase, event: &PointEvent) -> Result<Phase, Illegal> {
         (Phase::Recorded, PointEvent::Sealed { .. }) => no("the settings are not captured yet"),
         (Phase::Captured, PointEvent::Sealed { .. }) => Ok(Phase::Sealed),
         (Phase::Recorded | Phase::Captured | Phase::Sealed, PointEvent::Lost { .. }) => Ok(Phase::Lost),
+        (Phase::Sealed, PointEvent::PrepareStarted { .. }) => Ok(Phase::Preparing),
+        (
+            Phase::Preparing | Phase::Aborting,
+            PointEvent::WorkHeld { .. }
+            | PointEvent::WorkReleased { .. }
+            | PointEvent::UnitIntent { .. }
+            | PointEvent::UnitRecord { .. },
+        ) => Ok(phase),
+        (Phase::Preparing, PointEvent::PrepareAborting { .. }) => Ok(Phase::Aborting),
+        (Phase::Preparing, PointEvent::PrepareDone { .. }) => Ok(Phase::Prepared),
+        (Phase::Aborting, PointEvent::PrepareAborted { .. }) => Ok(Phase::Sealed),
+        (Phase::Preparing | Phase::Aborting, PointEvent::Lost { .. }) => {
+            no("what was made for it would be forgotten: it must be aborted first")
+        }
+        (_, PointEvent::Lost { .. }) => no("its backups do not depend on T any more"),
+        (_, PointEvent::PrepareStarted { .. }) => no("only a sealed point is prepared, and once"),
+        (
+            _,
+            PointEvent::WorkHeld { .. }
+            | PointEvent::WorkReleased { .. }
+            | PointEvent::UnitIntent { .. }
+            | PointEvent::UnitRecord { .. }
+            | PointEvent::PrepareAborting { .. }
+            | PointEvent::PrepareDone { .. }
+            | PointEvent::PrepareAborted { .. },
+        ) => no("no such work is going on"),
         (_, PointEvent::AttemptVoid { .. } | PointEvent::Recorded { .. } | PointEvent::Void { .. }) => {
             no("the run has ended")
         }
@@ -127,6 +164,26 @@ fn apply(point: &mut Point, event: &PointEvent) {
                 }
             }
         }
+        PointEvent::PrepareStarted { warnings, .. } => {
+            point.state = Some(State::Preparing);
+            warn(point, warnings);
+        }
+        PointEvent::WorkHeld { .. } | PointEvent::WorkReleased { .. } | PointEvent::PrepareAborting { .. } => {}
+        PointEvent::UnitIntent { database, unit, intent, .. } => {
+            worked(point, database, unit, "preparing", &intent.text)
+        }
+        PointEvent::UnitRecord { database, unit, record, done, .. } => {
+            worked(point, database, unit, if *done { "prepared" } else { "preparing" }, &record.text);
+            warn(point, record.warning.as_slice());
+        }
+        PointEvent::PrepareDone { .. } => point.state = Some(State::Prepared),
+        PointEvent::PrepareAborted { .. } => {
+            point.state = Some(State::Sealed);
+            for report in point.databases.iter_mut().flat_map(|database| &mut database.data_sets) {
+                report.state = Some("ok".to_owned());
+                report.reason = None;
+            }
+        }
         PointEvent::Lost { reason, data_sets, .. } => {
             point.state = Some(State::Lost);
             for set in data_sets {
@@ -142,6 +199,24 @@ fn apply(point: &mut Point, event: &PointEvent) {
                 message: format!("the point can no longer be restored: {reason}"),
                 hint: "restore another point (`stillpoint list`), and make a new one".to_owned(),
             });
+        }
+    }
+}
+
+/// Where the work on a data set stands, in the words of its provider.
+fn worked(point: &mut Point, database: &str, unit: &str, state: &str, text: &str) {
+    let ours = point.databases.iter_mut().filter(|ours| ours.name == database);
+    for report in ours.flat_map(|ours| &mut ours.data_sets).filter(|report| report.name == unit) {
+        report.state = Some(state.to_owned());
+        report.reason = Some(text.to_owned());
+    }
+}
+
+/// A run that goes on after a crash may say the same again.
+fn warn(point: &mut Point, warnings: &[String]) {
+    for warning in warnings {
+        if !point.warnings.contains(warning) {
+            point.warnings.push(warning.clone());
         }
     }
 }

@@ -63,6 +63,24 @@ impl<E: Serialize + DeserializeOwned> Log<E> {
         Ok((log, Some(batch(&name, count, content)?)))
     }
 
+    /// The number of the last object that this writer knows of.
+    pub(crate) fn known(&self) -> u32 {
+        self.next - 1
+    }
+
+    /// Reads what follows the object of this number, up to the end. One small call when nothing does.
+    pub(crate) async fn read_after(&self, number: u32) -> Result<Vec<Batch<E>>, CatalogError> {
+        let mut found = Vec::new();
+        for number in number + 1.. {
+            let name = object(&self.prefix, number);
+            match self.store.read(&name).await? {
+                Some(content) => found.push(batch(&name, number, Some(content))?),
+                None => break,
+            }
+        }
+        Ok(found)
+    }
+
     /// Appends one object with these events; returns its number. On any error nothing of ours has replaced anything; after
     /// [`Unreachable`](super::CatalogErrorKind::Unreachable) it is not known whether the object arrived: read the log again.
     /// A repeat is a new object, not the same one.

@@ -32,7 +32,7 @@ mod probe;
 mod record;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::{CatalogError, CatalogErrorKind};
 pub use fold::{Illegal, Phase, fold, may_follow};
@@ -40,9 +40,10 @@ pub use id::PointId;
 pub use lock::{Acquired, Holding, LockStatus, Owner, PauseLock, lock_status};
 pub use log::Batch;
 pub use point::{
-    By, LostSet, OpenedDatabase, OpenedSet, OpenedSettings, OpenedTarget, PointEvent, captured_batches, rfc3339,
+    By, LostSet, OpenedDatabase, OpenedSet, OpenedSettings, OpenedTarget, PointEvent, WorkHold, captured_batches,
+    rfc3339,
 };
-pub use points::{DamagedObject, Loaded, PointLog, list, load};
+pub use points::{DamagedObject, Loaded, PointLog, PointWatcher, list, load};
 pub use store::Patience;
 
 use object_store::ObjectStore;
@@ -52,7 +53,7 @@ use std::sync::{Arc, LazyLock};
 static WRITER: LazyLock<String> = LazyLock::new(nonce);
 
 /// 128 random bits.
-fn nonce() -> String {
+pub(crate) fn nonce() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 

@@ -1,9 +1,10 @@
 //! The events of a restore point's log.
 
 use super::id::PointId;
+use super::lock::Owner;
 use crate::point::{Attempt, Clock, Database, ErrorReport, Pod, StillPeriod};
 use chrono::{DateTime, SecondsFormat, Utc};
-use provider_api::{Capsule, RestoreTime, Role, UnixNanos};
+use provider_api::{Capsule, Intent, Record, RestoreTime, Role, UnixNanos};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -98,6 +99,85 @@ pub enum PointEvent {
         /// The data sets concerned.
         data_sets: Vec<LostSet>,
     },
+    /// On-demand backups of every data set are being made. The plan follows from what was recorded and captured.
+    PrepareStarted {
+        /// Tells the events of this run from those of an earlier one.
+        run: String,
+        /// When, by our wall clock.
+        at: DateTime<Utc>,
+        /// What a person should know.
+        warnings: Vec<String>,
+    },
+    /// A worker has the run, for a while: it alone may act and write.
+    WorkHeld {
+        /// The run.
+        run: String,
+        /// Who, and how long.
+        hold: WorkHold,
+    },
+    /// The worker gave the run back: anybody may go on with it.
+    WorkReleased {
+        /// The run.
+        run: String,
+    },
+    /// What will be done to a data set, exactly; nothing is done before this is stored.
+    UnitIntent {
+        /// The run.
+        run: String,
+        /// The database's name in the settings.
+        database: String,
+        /// The data set.
+        unit: String,
+        /// What.
+        intent: Intent,
+    },
+    /// What became true of a data set. Ends its intent.
+    UnitRecord {
+        /// The run.
+        run: String,
+        /// The database's name in the settings.
+        database: String,
+        /// The data set.
+        unit: String,
+        /// What.
+        record: Record,
+        /// Whether nothing more is to be done to it.
+        done: bool,
+    },
+    /// The run is being undone, from here on.
+    PrepareAborting {
+        /// The run.
+        run: String,
+        /// When, by our wall clock.
+        at: DateTime<Utc>,
+    },
+    /// Every data set has its on-demand backup, and nothing else is left of the run.
+    PrepareDone {
+        /// The run.
+        run: String,
+        /// When, by our wall clock.
+        at: DateTime<Utc>,
+    },
+    /// Nothing is left of the run.
+    PrepareAborted {
+        /// The run.
+        run: String,
+        /// When, by our wall clock.
+        at: DateTime<Utc>,
+    },
+}
+
+/// A worker's right to a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkHold {
+    /// Random: tells this taking from every other, also by the same process.
+    pub holder: String,
+    /// The process.
+    pub owner: Owner,
+    /// Until when, by the owner's wall clock.
+    pub until: DateTime<Utc>,
+    /// The same moment on CLOCK_BOOTTIME of the owner's boot, in nanoseconds.
+    pub until_boot_ns: u64,
 }
 
 impl PointEvent {
@@ -112,6 +192,14 @@ impl PointEvent {
             PointEvent::CaptureCompleted { .. } => "capture_completed",
             PointEvent::Sealed { .. } => "sealed",
             PointEvent::Lost { .. } => "lost",
+            PointEvent::PrepareStarted { .. } => "prepare_started",
+            PointEvent::WorkHeld { .. } => "work_held",
+            PointEvent::WorkReleased { .. } => "work_released",
+            PointEvent::UnitIntent { .. } => "unit_intent",
+            PointEvent::UnitRecord { .. } => "unit_record",
+            PointEvent::PrepareAborting { .. } => "prepare_aborting",
+            PointEvent::PrepareDone { .. } => "prepare_done",
+            PointEvent::PrepareAborted { .. } => "prepare_aborted",
         }
     }
 }

@@ -134,6 +134,11 @@ impl PointLog {
         self.phase
     }
 
+    /// A second view of the same log, for whoever must know what is written there while this one appends.
+    pub fn watcher(&self) -> PointWatcher {
+        PointWatcher { log: self.log.clone(), known: self.log.known() }
+    }
+
     /// Appends one event. Fails with `NotAllowed` before anything is sent when it may not follow; with `Conflict` when somebody
     /// else wrote in the meantime; with `Unreachable` when it is not known whether it arrived: [`PointLog::resume`] tells.
     pub async fn append(&mut self, event: PointEvent) -> Result<(), CatalogError> {
@@ -171,6 +176,22 @@ impl PointLog {
         }
         may_follow(phase, event)
             .map_err(|illegal| refused(illegal.to_string(), "look at the point with `stillpoint show`"))
+    }
+}
+
+/// Reads what others, and we ourselves, have written since.
+#[derive(Clone, Debug)]
+pub struct PointWatcher {
+    log: Log<PointEvent>,
+    known: u32,
+}
+
+impl PointWatcher {
+    /// The events since the last look, oldest first, read now. Nothing new costs one call.
+    pub async fn look(&mut self) -> Result<Vec<PointEvent>, CatalogError> {
+        let batches = self.log.read_after(self.known).await?;
+        self.known = batches.last().map_or(self.known, |batch| batch.number);
+        Ok(batches.into_iter().flat_map(|batch| batch.events).collect())
     }
 }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The newest format this program reads, and the one it writes. Rises with every event or field an older program must not skip.
-pub(crate) const FORMAT: u64 = 1;
+pub(crate) const FORMAT: u64 = 2;
 
 const CHECKSUM: &str = ",\"crc32\":\"";
 
@@ -126,7 +126,7 @@ mod tests {
         let text = String::from_utf8(written()).unwrap();
         let body = text.rsplit_once(CHECKSUM).unwrap().0;
         let body = body
-            .replacen("{\"version\":1,\"program\":\"0.1.0\"", "{\"version\":7,\"program\":\"3.2.1\"", 1)
+            .replacen("{\"version\":2,\"program\":\"0.1.0\"", "{\"version\":7,\"program\":\"3.2.1\"", 1)
             .replace("said", "sung");
         let newer = format!("{body}{CHECKSUM}{:08x}\"}}\n", crc32fast::hash(body.as_bytes()));
         let error = read::<Event>("x", newer.as_bytes()).unwrap_err();

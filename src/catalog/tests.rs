@@ -2,7 +2,7 @@
 
 mod behaviours;
 mod events;
-mod faults;
+pub(crate) mod faults;
 mod locks;
 mod s3;
 
@@ -53,7 +53,7 @@ fn moment() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 11, 23, 3, 0, 0).unwrap()
 }
 
-fn id(schedule: &str) -> PointId {
+pub(crate) fn id(schedule: &str) -> PointId {
     PointId::scheduled(schedule, moment()).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn pod() -> Pod {
     }
 }
 
-fn opened(id: &PointId) -> PointEvent {
+pub(crate) fn opened(id: &PointId) -> PointEvent {
     let set = |name: &str, role| OpenedSet {
         name: name.to_owned(),
         role,
@@ -142,7 +142,7 @@ fn recorded_with(attempts: Vec<Attempt>) -> PointEvent {
     }
 }
 
-fn recorded() -> PointEvent {
+pub(crate) fn recorded() -> PointEvent {
     recorded_with(vec![void_attempt(), good_attempt()])
 }
 
@@ -160,11 +160,11 @@ fn captured() -> PointEvent {
     PointEvent::Captured { database: "ledger-tables".to_owned(), capsules: vec![capsule], metadata: Default::default() }
 }
 
-fn capture_completed() -> PointEvent {
+pub(crate) fn capture_completed() -> PointEvent {
     PointEvent::CaptureCompleted { warnings: vec!["tags of one table could not be read".to_owned()] }
 }
 
-fn sealed() -> PointEvent {
+pub(crate) fn sealed() -> PointEvent {
     let report = crate::point::DataSetReport {
         name: "accounts".to_owned(),
         id: Some("id-of-accounts".to_owned()),
@@ -180,6 +180,43 @@ fn sealed() -> PointEvent {
         data_sets: vec![report],
     };
     PointEvent::Sealed { at: moment(), databases: vec![database] }
+}
+
+fn prepare_started() -> PointEvent {
+    PointEvent::PrepareStarted { run: "r".to_owned(), at: moment(), warnings: vec!["twice the capacity".to_owned()] }
+}
+
+fn work_held() -> PointEvent {
+    let owner = Owner { host: "h".to_owned(), boot_id: "b".to_owned(), pid: 4711, pid_start: 7 };
+    let hold = WorkHold { holder: "n".to_owned(), owner, until: moment(), until_boot_ns: 180_000_000_000 };
+    PointEvent::WorkHeld { run: "r".to_owned(), hold }
+}
+
+fn unit_intent() -> PointEvent {
+    let what = serde_json::json!({"do": "restore", "target": "rp-x"});
+    let intent = provider_api::Intent { text: "restore to rp-x".to_owned(), what, slot: Some("restores".to_owned()) };
+    PointEvent::UnitIntent {
+        run: "r".to_owned(),
+        database: "ledger-tables".to_owned(),
+        unit: "accounts".to_owned(),
+        intent,
+    }
+}
+
+fn unit_record() -> PointEvent {
+    let record = provider_api::Record {
+        text: "prepared: arn".to_owned(),
+        what: serde_json::json!({"fact": "prepared"}),
+        slot: None,
+        warning: Some("look at rp-x".to_owned()),
+    };
+    PointEvent::UnitRecord {
+        run: "r".to_owned(),
+        database: "ledger-tables".to_owned(),
+        unit: "accounts".to_owned(),
+        record,
+        done: true,
+    }
 }
 
 fn lost() -> PointEvent {

@@ -5,7 +5,7 @@ use super::failures::Failures;
 use super::output::{Body, Report};
 use super::usage::not_in_this_version;
 use super::watching::Watching;
-use super::{seal, signals};
+use super::{prepare, seal, signals};
 use crate::catalog::{self, Catalog, PointId, PointLog};
 use crate::databases::{self, Database};
 use crate::failure::{Exit, Failure};
@@ -29,8 +29,7 @@ pub enum Wait {
     Recorded,
     /// Every data set can be restored to T (DynamoDB: about five minutes later)
     Sealed,
-    /// On-demand backups exist; not in this version
-    #[value(hide = true)]
+    /// Every data set has an on-demand backup of T (many tables: hours)
     Prepared,
 }
 
@@ -40,7 +39,7 @@ pub struct Args {
     /// How far the point is to be when the command ends
     #[arg(long, value_enum, default_value = "recorded")]
     pub wait: Wait,
-    /// Stop waiting after this long and exit 5; the point stays, and `seal` goes on
+    /// Stop waiting after this long and exit 5; the point stays, and `seal` or `prepare` goes on
     #[arg(long, value_name = "DURATION", value_parser = length)]
     pub wait_timeout: Option<Duration>,
     /// Window.
@@ -68,10 +67,6 @@ impl Args {
     fn refuse_lacking(&self) -> Result<(), Failures> {
         const INSTEAD: &str = "name the pods themselves: --address host:port, once for each, or [[target]] in the file";
         let mut failures = Failures::none();
-        if self.wait == Wait::Prepared {
-            failures
-                .push(not_in_this_version("`--wait prepared`", "wait for `sealed`: then every data set restores to T"));
-        }
         for (flag, given) in [("--release-name", &self.release_name), ("--namespace", &self.namespace)] {
             if given.is_some() {
                 failures.push(not_in_this_version(&format!("`{flag}`"), INSTEAD));
@@ -115,14 +110,14 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, Failures> {
 /// What is to be reached after the record.
 struct Goal {
     wait: Wait,
-    time_out: Duration,
+    /// As given: the seal has a limit of its own.
+    time_out: Option<Duration>,
     time_scale: f64,
 }
 
 impl Goal {
     fn of(args: &Args, settings: &Settings) -> Self {
-        let time_out = args.wait_timeout.unwrap_or(WAIT);
-        Goal { wait: args.wait, time_out, time_scale: settings.time_scale }
+        Goal { wait: args.wait, time_out: args.wait_timeout, time_scale: settings.time_scale }
     }
 }
 
@@ -146,7 +141,14 @@ impl Recorded {
                 .push(format!("the settings of the data sets are not captured yet; `stillpoint seal {id}` does it"));
             return;
         }
+        let begun = std::time::Instant::now();
         match self.reach(context, goal, warnings).await {
+            Ok(None) if goal.wait == Wait::Prepared => {
+                let time_out = goal.time_out.map(|all| all.saturating_sub(begun.elapsed()));
+                let goal = prepare::Goal { abort: false, time_out, time_scale: goal.time_scale };
+                let found = prepare::work(context, &self.catalog, id, &self.databases, &goal, &self.cancel).await;
+                found.into_iter().for_each(|failure| failures.push(unprepared(id, failure)));
+            }
             Ok(failure) => failure.into_iter().for_each(|failure| failures.push(failure)),
             Err(failure) if goal.wait == Wait::Recorded => warnings.push(uncaptured(id, &failure)),
             Err(mut failure) => {
@@ -176,9 +178,18 @@ impl Recorded {
         if goal.wait == Wait::Recorded {
             return Ok(None);
         }
-        let look = seal::wait(context, &mut sealing, &provider, goal.time_scale, goal.time_out).await?;
+        let look = seal::wait(context, &mut sealing, &provider, goal.time_scale, goal.time_out.unwrap_or(WAIT)).await?;
         Ok(restore_point::seal::failure(self.id.as_str(), &look))
     }
+}
+
+/// The point was made and sealed: nothing was refused before anything was touched.
+fn unprepared(id: &PointId, mut failure: Failure) -> Failure {
+    if failure.exit == Exit::Refused {
+        failure.exit = Exit::NotYet;
+        failure.hint = format!("{}\n{id} is sealed: `stillpoint prepare {id}` goes on.", failure.hint);
+    }
+    failure
 }
 
 fn uncaptured(id: &PointId, failure: &Failure) -> String {

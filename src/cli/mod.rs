@@ -11,6 +11,7 @@ pub mod list;
 pub mod logging;
 pub mod output;
 pub mod pause;
+pub mod prepare;
 pub mod progress;
 pub mod recover;
 pub mod render;
@@ -20,6 +21,7 @@ pub mod show;
 pub mod signals;
 pub mod status;
 pub mod timeline;
+pub mod units;
 pub mod unpause;
 pub mod usage;
 pub mod watching;
@@ -37,7 +39,7 @@ use std::process::ExitCode;
 use usage::Glance;
 
 /// Every verb of this version, in the order of the help page.
-pub const VERBS: [&str; 13] = [
+pub const VERBS: [&str; 14] = [
     "demo",
     "sandbox",
     "check",
@@ -45,6 +47,7 @@ pub const VERBS: [&str; 13] = [
     "list",
     "show",
     "seal",
+    "prepare",
     "status",
     "pause",
     "unpause",
@@ -97,6 +100,8 @@ pub enum Verb {
     Show(show::Args),
     /// Record that every data set can be restored to the point's time, or that one never can
     Seal(seal::Args),
+    /// Make on-demand backups of every data set of a sealed point, as of its restore time; or undo that
+    Prepare(prepare::Args),
     /// Show open windows, locks and runs
     Status(status::Args),
     /// Break glass: pause every pod, and let the guard unpause after a while
@@ -154,6 +159,7 @@ fn run(cli: Cli, environment: Environment, glance: &Glance) -> Report {
         Verb::List(args) => on_runtime(list::run(&context, args)),
         Verb::Show(args) => on_runtime(show::run(&context, args)),
         Verb::Seal(args) => on_runtime(seal::run(&context, args)),
+        Verb::Prepare(args) => on_runtime(prepare::run(&context, args)),
         Verb::Status(args) => on_runtime(status::run(&context, args)),
         Verb::Pause(args) => on_runtime(pause::run(&context, args)),
         Verb::Unpause(args) => on_runtime(unpause::run(&context, args)),

@@ -5,6 +5,7 @@ use super::failures::Failures;
 use super::{render, timeline::View};
 use crate::demo::{Audited, Story};
 use crate::point::{ErrorReport, Pod, Point};
+use crate::restore_point::prepare::RunReport;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -21,7 +22,7 @@ pub struct Report {
 /// The object on stdout. Failures keep its shape.
 #[derive(Clone, Debug)]
 pub enum Body {
-    /// `check`, `create`, `show`, `seal`, `pause`, `unpause`, `recover`, `demo`: a point, or as much of one as there is.
+    /// `check`, `create`, `show`, `seal`, `prepare`, `pause`, `unpause`, `recover`, `demo`: a point, or as much of one as there is.
     Point(Box<Point>, View),
     /// `demo`: its point, and every second it tried.
     Demo(Box<Story>),
@@ -65,8 +66,8 @@ pub struct Status {
     pub notes: Vec<NoteReport>,
     /// Locks that are held.
     pub locks: Vec<LockReport>,
-    /// Durable work in progress. Empty as long as no verb of this version makes any.
-    pub runs: Vec<Value>,
+    /// Durable work that goes on, or was left and can be gone on with.
+    pub runs: Vec<RunReport>,
     /// The command's exit code; set when it is printed.
     pub exit_code: u8,
     /// What a person should know.

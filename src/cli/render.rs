@@ -101,8 +101,11 @@ fn databases(databases: &[Database], view: View) -> String {
 
 /// All of them, or, of many, a count by state and those that are not as they should be.
 fn data_sets(sets: &[DataSetReport], view: View) -> String {
-    let ordinary =
-        |s: &&DataSetReport| s.reason.is_none() && matches!(s.state.as_deref(), None | Some("ok" | "confirmed"));
+    let ordinary = |s: &&DataSetReport| match s.state.as_deref() {
+        // Its reason says which backup.
+        Some("prepared") => true,
+        state => s.reason.is_none() && matches!(state, None | Some("ok" | "confirmed")),
+    };
     let collapse = sets.len() > MANY && !view.all;
     let shown: Vec<&DataSetReport> = sets.iter().filter(|s| !collapse || !ordinary(s)).collect();
     let mut text = String::new();
@@ -180,6 +183,15 @@ pub fn status(status: &Status) -> String {
         let view = View::default();
         let rows = status.locks.iter().map(|l| [l.name.clone(), l.holder.clone(), view.time(&l.until)]);
         out.push(table(&["lock", "holder", "until"], rows));
+    }
+    if !status.runs.is_empty() {
+        let view = View::default();
+        let rows = status.runs.iter().map(|r| {
+            let holder = r.holder.clone().unwrap_or_else(|| "nobody: run it again".to_owned());
+            let until = r.until.as_deref().map(|t| view.time(t)).unwrap_or_default();
+            [r.id.clone(), r.kind.clone(), format!("{}/{}", r.done, r.total), holder, until]
+        });
+        out.push(table(&["point", "run", "done", "worker", "until"], rows));
     }
     out.join("\n")
 }

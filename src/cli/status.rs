@@ -3,12 +3,13 @@
 use super::args::Context;
 use super::failures::Failures;
 use super::output::{Body, LockReport, NoteReport, Report, Status};
-use crate::catalog::{Catalog, LockStatus, Options, lock_status};
+use crate::catalog::{self, Catalog, LockStatus, Options, lock_status};
 use crate::note::{GuardReport, GuardStatus, LocalNotes, NotedPod};
 use crate::point::{Pod, PodState};
 use crate::recovery::{self, Found, Standing};
 use crate::restore_point::create::state_failure;
 use crate::restore_point::preflight::catalog_failure;
+use crate::restore_point::prepare::run_report;
 use crate::restore_point::report::chain;
 use crate::settings::Needs;
 use crate::wall;
@@ -44,6 +45,10 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, Failures> {
         match lock_status(catalog).await {
             Ok(lock) => status.locks.extend(lock.filter(|l| !l.expired(Utc::now())).map(lock_report)),
             Err(error) => failures.push(catalog_failure(&error)),
+        }
+        match catalog::list(catalog).await {
+            Ok((points, _)) => status.runs = points.iter().filter_map(run_report).collect(),
+            Err(error) => status.warnings.push(format!("the points are not looked at: {}", chain(&error))),
         }
     }
     Ok(Report { body: Body::Status(status), failures })

@@ -7,8 +7,7 @@ use clap::error::ErrorKind;
 use std::ffi::OsString;
 
 /// Verbs of the design that this version lacks.
-const LACKING: [(&str, &str); 6] = [
-    ("prepare", "seal the point: a sealed point restores by point-in-time recovery"),
+const LACKING: [(&str, &str); 5] = [
     (
         "restore",
         "restore each table to the point's restore_time by point-in-time recovery; docs/runbook.md has the calls",

@@ -293,7 +293,7 @@ fn held(catalog: &Catalog, holder: &LockStatus) -> Failure {
 }
 
 /// A process as the lock's log names it. The PID namespace goes with the boot: ids of two containers say nothing of each other.
-fn lock_owner(process: &Process) -> Owner {
+pub(crate) fn lock_owner(process: &Process) -> Owner {
     Owner {
         host: process.host.clone(),
         boot_id: format!("{} {}", process.boot_id, process.pid_namespace),
@@ -302,7 +302,7 @@ fn lock_owner(process: &Process) -> Owner {
     }
 }
 
-fn is_dead(owner: &Owner) -> bool {
+pub(crate) fn is_dead(owner: &Owner) -> bool {
     let (boot_id, pid_namespace) = owner.boot_id.split_once(' ').unwrap_or((&owner.boot_id, ""));
     let process = Process {
         host: owner.host.clone(),

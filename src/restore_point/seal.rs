@@ -53,23 +53,7 @@ impl Sealing {
             (_, Some(restore_time)) => restore_time,
             (phase, None) => return Err(no_restore_time(log.id().as_str(), phase)),
         };
-        let opened = loaded.events().find_map(|event| match event {
-            PointEvent::Opened { databases, .. } => Some(databases.clone()),
-            _ => None,
-        });
-        let mut databases = Vec::new();
-        for recorded in opened.unwrap_or_default() {
-            let Some(database) = known.iter().find(|d| d.name == recorded.name) else {
-                let message = format!("{} has a database `{}` that the settings do not name", log.id(), recorded.name);
-                let hint = format!(
-                    "Add a [[database]] with name = \"{}\" that reaches {}.",
-                    recorded.name, recorded.description
-                );
-                return Err(Failure::new(Exit::Refused, "database_unknown", message, hint));
-            };
-            let sets = recorded.data_sets.iter().map(|s| RecordedSet { name: s.name.clone(), id: s.id.clone() });
-            databases.push((database.clone(), sets.collect()));
-        }
+        let databases = recorded(log.id().as_str(), loaded, known)?;
         let lost = loaded.events().find_map(|event| match event {
             PointEvent::Lost { data_sets, .. } => Some(data_sets.clone()),
             _ => None,
@@ -90,6 +74,10 @@ impl Sealing {
 
     /// Looks once, and records what was decided by it.
     pub async fn look(&mut self, context: &Context) -> Result<Look, Failure> {
+        // Its backups are being made or exist: what they need of T is looked after there.
+        if self.log.phase().beyond_sealed() {
+            return Ok(Look::Sealed);
+        }
         if let Some(lost) = &self.lost {
             return Ok(Look::Lost(lost.clone()));
         }
@@ -165,6 +153,26 @@ impl Sealing {
     async fn append(&mut self, event: PointEvent) -> Result<(), Failure> {
         self.log.append(event).await.map_err(|error| catalog_failure(&error))
     }
+}
+
+/// The databases that a point recorded, as the settings reach them, with their data sets.
+pub fn recorded(id: &str, loaded: &Loaded, known: &[Database]) -> Result<Vec<(Database, Vec<RecordedSet>)>, Failure> {
+    let opened = loaded.events().find_map(|event| match event {
+        PointEvent::Opened { databases, .. } => Some(databases.clone()),
+        _ => None,
+    });
+    let mut databases = Vec::new();
+    for recorded in opened.unwrap_or_default() {
+        let Some(database) = known.iter().find(|d| d.name == recorded.name) else {
+            let message = format!("{id} has a database `{}` that the settings do not name", recorded.name);
+            let hint =
+                format!("Add a [[database]] with name = \"{}\" that reaches {}.", recorded.name, recorded.description);
+            return Err(Failure::new(Exit::Refused, "database_unknown", message, hint));
+        };
+        let sets = recorded.data_sets.iter().map(|s| RecordedSet { name: s.name.clone(), id: s.id.clone() });
+        databases.push((database.clone(), sets.collect()));
+    }
+    Ok(databases)
 }
 
 /// A point that was found lost stays so.

@@ -49,7 +49,7 @@ impl Needs {
     pub const ALL: Needs = Needs { targets: true, databases: true, pardon_databases: false };
     /// Pods alone: `pause`.
     pub const PODS: Needs = Needs { targets: true, databases: false, pardon_databases: true };
-    /// Databases alone: `seal`.
+    /// Databases alone: `seal`, `prepare`.
     pub const DATABASES: Needs = Needs { targets: false, databases: true, pardon_databases: false };
     /// Neither: `list`, `show`, `status`, `recover`, and `unpause` while it follows notes.
     pub const NOTHING: Needs = Needs { targets: false, databases: false, pardon_databases: true };

@@ -21,6 +21,10 @@ pub enum ErrorKind {
     WrongState,
     /// The settings of this database make no sense to the service.
     Invalid,
+    /// The data set can never again be restored to the time asked for.
+    Lost,
+    /// Whoever drives the work has lost the right to act.
+    Fenced,
     /// The caller cancelled.
     Cancelled,
     /// Anything else the service answered.
@@ -57,6 +61,8 @@ impl ErrorKind {
             | ErrorKind::NotFound
             | ErrorKind::WrongState
             | ErrorKind::Invalid
+            | ErrorKind::Lost
+            | ErrorKind::Fenced
             | ErrorKind::Cancelled
             | ErrorKind::Service => false,
         }

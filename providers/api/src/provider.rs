@@ -1,8 +1,10 @@
 //! The trait.
 
 use crate::{
-    Capsule, ClockInterval, Confirmed, DataSet, Discovery, ProviderError, RecordedSet, RestoreTime, SetRestorability,
+    Capsule, ClockInterval, Confirmed, DataSet, Discovery, Preparer, ProviderError, RecordedSet, RestoreTime,
+    SetRestorability,
 };
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +46,8 @@ impl Context {
 }
 
 /// One database: a DynamoDB region and prefix, a Cosmos DB account. `Display` names it for people and logs,
-/// without secrets. No method changes anything at the service; every call is safe to repeat.
+/// without secrets. No method changes anything at the service; every call is safe to repeat. What changes something is a
+/// power of its own: see [`BackupProvider::preparer`].
 #[async_trait::async_trait]
 pub trait BackupProvider: std::fmt::Display + std::fmt::Debug + Send + Sync {
     /// The provider's name as in the settings: `dynamodb`.
@@ -71,4 +74,7 @@ pub trait BackupProvider: std::fmt::Display + std::fmt::Debug + Send + Sync {
         at: RestoreTime,
         sets: &[RecordedSet],
     ) -> Result<Vec<SetRestorability>, ProviderError>;
+
+    /// The power to make on-demand backups of a sealed point, if this provider has it.
+    fn preparer(self: Arc<Self>) -> Option<Preparer>;
 }

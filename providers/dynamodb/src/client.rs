@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::RetryConfig;
-use provider_api::{Context, ErrorKind, Limiter, ProviderError};
+use provider_api::{Context, ErrorKind, Fence, Limiter, ProviderError};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,9 @@ const THROTTLE_PATIENCE: Duration = Duration::from_secs(120);
 const TROUBLE_REPEATS: u32 = 3;
 /// Wait before the first such repeat; doubled for each further one.
 const TROUBLE_WAIT: Duration = Duration::from_millis(200);
+
+/// For a call that changes something: short, so that none can act long after it was sent. It is never repeated here.
+const ACT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The clients of one account and region.
 #[derive(Debug)]
@@ -141,6 +144,45 @@ impl Cloud {
                 }
                 Again::Skewed if !signed_again => signed_again = true,
                 _ => return Err(fault),
+            }
+        }
+    }
+
+    /// Makes a call that changes something: waits for its turn, asks the fence, sends it once. Without an answer it is
+    /// not known whether it acted.
+    pub(crate) async fn act<O, E, F>(
+        &self,
+        context: &Context,
+        operation: &Operation,
+        object: &str,
+        fence: &dyn Fence,
+        send: impl FnOnce() -> F + Send,
+    ) -> Result<O, Fault>
+    where
+        O: Send,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<O, SdkError<E, HttpResponse>>> + Send,
+    {
+        self.limiter.acquire(operation.name, context).await?;
+        fence.pass().await?;
+        // Not cancellable from here on: a request that was sent may act, so its answer is waited for.
+        let Ok(answer) = tokio::time::timeout(ACT_TIMEOUT, send()).await else {
+            let site = self.site(operation, object);
+            return Err(error::silent(&site, ACT_TIMEOUT));
+        };
+        match answer {
+            Ok(output) => {
+                self.limiter.answered(operation.name);
+                tracing::info!(operation = operation.name, object, "answered");
+                Ok(output)
+            }
+            Err(error) => {
+                let fault = error::fault(&self.site(operation, object), error);
+                tracing::info!(operation = operation.name, object, error = %fault.reason(), "failed");
+                if fault.again == Again::Throttled {
+                    self.limiter.throttled(operation.name);
+                }
+                Err(fault)
             }
         }
     }

@@ -112,7 +112,10 @@ fn meaning(code: &str, status: u16) -> (ErrorKind, Again) {
         | "MissingAuthenticationTokenException"
         | "IncompleteSignature"
         | "IncompleteSignatureException" => (ErrorKind::Credentials, Again::No),
-        "ResourceNotFoundException" | "TableNotFoundException" => (ErrorKind::NotFound, Again::No),
+        "ResourceNotFoundException" | "TableNotFoundException" | "BackupNotFoundException" => {
+            (ErrorKind::NotFound, Again::No)
+        }
+        "PointInTimeRecoveryUnavailableException" => (ErrorKind::PitrOff, Again::No),
         // Seconds after a table became ACTIVE.
         "ContinuousBackupsUnavailableException" => (ErrorKind::WrongState, Again::Transient),
         "ValidationException" | "UnknownOperationException" | "InvalidEndpointException" => {
@@ -229,6 +232,14 @@ where
     };
     let error = ProviderError::new(kind, message, hint).retryable(again != Again::No).caused_by(error);
     Fault { code: None, again, error }
+}
+
+/// No answer within our own time-out.
+pub(crate) fn silent(site: &Site<'_>, after: std::time::Duration) -> Fault {
+    let message = format!("no answer to {} within {after:?} from {}", site.what(), site.address());
+    let hint = "check `region` and `endpoint`, name resolution, proxies and firewalls between here and there";
+    let error = ProviderError::new(ErrorKind::Unreachable, message, hint).about([site.object]);
+    Fault { code: None, again: Again::Transient, error }
 }
 
 /// Something answered, but not in the service's language: a proxy, another server, or the service's front door.

@@ -1,8 +1,9 @@
 //! DynamoDB as a [`provider_api::BackupProvider`]: finds ScalarDB's tables in ScalarDB's own metadata, reads how far
 //! point-in-time recovery (PITR) reaches, measures DynamoDB's clock and captures every setting that a restore drops.
 //!
-//! Nothing here changes anything at AWS. Every call goes through one rate limiter ([`limits`]), has a time-out, is safe
-//! to repeat, and is retried by us rather than by the SDK, so that a retry pays for its token like any other call.
+//! The provider itself changes nothing at AWS; its power to prepare (`prepare`) makes staging tables and backups, and deletes
+//! what it made. Every call goes through one rate limiter ([`limits`]) and has a time-out. Reads are retried by us rather
+//! than by the SDK, so that a retry pays for its token like any other call; what changes something is sent once.
 //!
 //! The SDK corrects the time it signs with by the `Date` of earlier answers, so a wrong clock on this host does not
 //! show as refused requests. What the clocks really are is measured by [`provider_api::BackupProvider::clock`].
@@ -16,6 +17,7 @@ mod discover;
 mod error;
 pub mod limits;
 mod metadata;
+mod prepare;
 mod raw;
 mod restorable;
 mod sampler;
@@ -24,13 +26,13 @@ mod settings;
 mod table;
 
 pub use sampler::{Next, Sample, Sampler};
-pub use settings::{Config, Endpoints, MonoSource};
+pub use settings::{Config, Endpoints, MonoSource, Staging};
 
 use client::Cloud;
 use futures::{StreamExt, TryStreamExt};
 use provider_api::{
-    BackupProvider, Capsule, ClockInterval, Confirmed, Context, DataSet, Discovery, ProviderError, RecordedSet,
-    RestoreTime, SetRestorability,
+    BackupProvider, Capsule, ClockInterval, Confirmed, Context, DataSet, Discovery, Preparer, ProviderError,
+    RecordedSet, RestoreTime, SetRestorability,
 };
 use std::sync::Arc;
 
@@ -96,5 +98,8 @@ impl BackupProvider for DynamoDbProvider {
         sets: &[RecordedSet],
     ) -> Result<Vec<SetRestorability>, ProviderError> {
         restorable::restorable(&self.cloud, context, self.config.time_scale, at, sets).await
+    }
+    fn preparer(self: Arc<Self>) -> Option<Preparer> {
+        Some(self)
     }
 }

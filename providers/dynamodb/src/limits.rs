@@ -99,8 +99,31 @@ pub const LIST_TAGS_FOR_RESOURCE: Operation = scaling("ListTagsForResource", TEN
 pub const DESCRIBE_ALARMS: Operation =
     Operation { service: Service::CloudWatch, name: "DescribeAlarms", rate: Rate::paced(8.5) };
 
+/// Not documented; ten a second, as its sister RestoreTableFromBackup is.
+pub const RESTORE_TABLE_TO_POINT_IN_TIME: Operation = dynamodb("RestoreTableToPointInTime", TEN);
+/// Documented: 50 times per second. Slower, because the service was seen to throttle when more than about four changes
+/// of tables and backups run at once.
+pub const CREATE_BACKUP: Operation = dynamodb("CreateBackup", FIVE);
+/// Documented: up to 10 times per second.
+pub const DESCRIBE_BACKUP: Operation = dynamodb("DescribeBackup", TEN);
+/// Documented: a maximum of 5 times per second.
+pub const LIST_BACKUPS: Operation = dynamodb("ListBackups", FIVE);
+/// Documented: up to 10 times per second. Slower, as CreateBackup.
+pub const DELETE_BACKUP: Operation = dynamodb("DeleteBackup", FIVE);
+/// Not documented. As CreateBackup.
+pub const DELETE_TABLE: Operation = dynamodb("DeleteTable", FIVE);
+
+/// Restores of any kind that an account may run at once. Documented: LimitExceededException in the API Reference, "There
+/// is a limit of 50 concurrent restores"; also measured.
+pub const RESTORES_AT_ONCE: usize = 50;
+/// Read capacity units, and as many write capacity units, that all provisioned tables of an account and region may have
+/// together by default. Documented: "Quotas in Amazon DynamoDB", account-level quotas.
+pub const ACCOUNT_CAPACITY: i64 = 80_000;
+/// Characters of a table's, an index's or a backup's name. Documented: the API Reference of each call that makes one.
+pub const LONGEST_NAME: usize = 255;
+
 /// All of them.
-pub const ALL: [Operation; 14] = [
+pub const ALL: [Operation; 20] = [
     DESCRIBE_CONTINUOUS_BACKUPS,
     DESCRIBE_TABLE,
     LIST_TABLES,
@@ -115,6 +138,12 @@ pub const ALL: [Operation; 14] = [
     DESCRIBE_SCHEDULED_ACTIONS,
     LIST_TAGS_FOR_RESOURCE,
     DESCRIBE_ALARMS,
+    RESTORE_TABLE_TO_POINT_IN_TIME,
+    CREATE_BACKUP,
+    DESCRIBE_BACKUP,
+    LIST_BACKUPS,
+    DELETE_BACKUP,
+    DELETE_TABLE,
 ];
 
 /// The operation of this name.

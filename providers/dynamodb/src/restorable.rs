@@ -11,7 +11,7 @@ use provider_api::{
 
 /// How far LatestRestorableDateTime is behind now: "typically 5 minutes" says the API Reference, and it was measured
 /// as exactly that.
-const LAG_SECONDS: f64 = 300.0;
+pub(crate) const LAG_SECONDS: f64 = 300.0;
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
@@ -50,7 +50,8 @@ fn answer(set: &RecordedSet, seen: Option<&Seen>, at: RestoreTime, time_scale: f
     SetRestorability { name: set.name.clone(), restorability, restorable_from, restorable_to }
 }
 
-fn judge(set: &RecordedSet, seen: Option<&Seen>, at: RestoreTime, time_scale: f64) -> Restorability {
+/// Pure: from what was seen of a table to the answer.
+pub(crate) fn judge(set: &RecordedSet, seen: Option<&Seen>, at: RestoreTime, time_scale: f64) -> Restorability {
     let lost = |reason: String| Restorability::Lost { reason };
     let Some(seen) = seen else { return lost("the table no longer exists".to_owned()) };
     if seen.id != set.id {

@@ -44,6 +44,17 @@ impl std::fmt::Debug for MonoSource {
     }
 }
 
+/// The capacity of staging tables, which hold a copy of a table until its backup is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Staging {
+    /// On-demand, whatever the table is: nothing is read or written there, so it costs no capacity and counts against no
+    /// quota. The backup then says on-demand; the table's own capacity is in its capsule.
+    #[default]
+    OnDemand,
+    /// As the table's own: for as long as they live, the account's provisioned capacity may double.
+    AsTable,
+}
+
 /// One DynamoDB database. Start from [`Config::new`].
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -67,6 +78,8 @@ pub struct Config {
     pub table_prefix: Option<String>,
     /// Divides the lag that DynamoDB is expected to have; never rates or clocks. 1 for AWS.
     pub time_scale: f64,
+    /// The capacity of staging tables.
+    pub staging: Staging,
     /// Calls per second by operation (`DescribeTable`), instead of [`limits`]' own.
     pub rates: BTreeMap<String, f64>,
     /// A limiter shared with other databases of the same account and region. Unset: one of its own.
@@ -93,6 +106,7 @@ impl Config {
             tables: Vec::new(),
             table_prefix: None,
             time_scale: 1.0,
+            staging: Staging::default(),
             rates: BTreeMap::new(),
             limiter: None,
             http_client: None,

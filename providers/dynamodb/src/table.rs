@@ -37,7 +37,7 @@ pub(crate) async fn look(cloud: &Cloud, context: &Context, table: &str) -> Resul
     Ok(Seen { id: identity(&described), status, replicas: described.replicas().len(), pitr })
 }
 
-async fn describe(cloud: &Cloud, context: &Context, table: &str) -> Result<TableDescription, Fault> {
+pub(crate) async fn describe(cloud: &Cloud, context: &Context, table: &str) -> Result<TableDescription, Fault> {
     let answer = cloud
         .call(context, &DESCRIBE_TABLE, table, || cloud.dynamodb.describe_table().table_name(table).send())
         .await?;

@@ -3,7 +3,7 @@
 use crate::MemoryWorld;
 use crate::state::{Set, State};
 use provider_api::{
-    BackupProvider, Capsule, ClockInterval, Confirmed, Context, DataSet, Discovery, ErrorKind, ProviderError,
+    BackupProvider, Capsule, ClockInterval, Confirmed, Context, DataSet, Discovery, ErrorKind, Preparer, ProviderError,
     RecordedSet, RestoreTime, Role, SetRestorability, UnixNanos, Unread,
 };
 use serde_json::Value;
@@ -156,6 +156,10 @@ impl BackupProvider for MemoryProvider {
             Ok(sets.iter().map(|recorded| state.restorable(at, recorded, now)).collect())
         })
         .await
+    }
+
+    fn preparer(self: Arc<Self>) -> Option<Preparer> {
+        None
     }
 }
 

@@ -12,6 +12,14 @@ fn alphabet() -> Vec<PointEvent> {
         capture_completed(),
         sealed(),
         lost(),
+        prepare_started(),
+        work_held(),
+        unit_intent(),
+        unit_record(),
+        PointEvent::WorkReleased { run: "r".to_owned() },
+        PointEvent::PrepareAborting { run: "r".to_owned(), at: moment() },
+        PointEvent::PrepareDone { run: "r".to_owned(), at: moment() },
+        PointEvent::PrepareAborted { run: "r".to_owned(), at: moment() },
     ]
 }
 
@@ -44,7 +52,7 @@ fn every_log_that_is_accepted_tells_a_true_story() {
         let at = |name: &str| names.iter().position(|n| *n == name);
         let times = |name: &str| names.iter().filter(|n| **n == name).count();
         assert!(names.is_empty() || at("opened") == Some(0), "{names:?}");
-        for once in ["opened", "recorded", "void", "capture_completed", "sealed", "lost"] {
+        for once in ["opened", "recorded", "void", "capture_completed", "sealed", "lost", "prepare_done"] {
             assert!(times(once) <= 1, "{names:?}");
         }
         // Never a false good: a restore time needs `opened` before it and no verdict of void, and sealing needs the settings.
@@ -64,6 +72,8 @@ fn every_log_that_is_accepted_tells_a_true_story() {
         let state = match names.last().copied() {
             Some("void") => Some(State::Void),
             Some("lost") => Some(State::Lost),
+            _ if matches!(phase, Phase::Preparing | Phase::Aborting) => Some(State::Preparing),
+            _ if phase == Phase::Prepared => Some(State::Prepared),
             _ if at("sealed").is_some() => Some(State::Sealed),
             _ if at("recorded").is_some() => Some(State::Recorded),
             _ => None,
@@ -71,6 +81,42 @@ fn every_log_that_is_accepted_tells_a_true_story() {
         assert_eq!(point.state, state, "{names:?}");
     });
     assert!(count > 20, "{count}");
+}
+
+/// The events of a log in which work goes on.
+fn at_work(more: &[PointEvent]) -> Result<(Phase, crate::point::Point), Illegal> {
+    let before = [opened(&id("nightly")), recorded(), capture_completed(), sealed(), prepare_started(), work_held()];
+    fold(before.iter().chain(more))
+}
+
+#[test]
+fn a_point_is_preparing_until_every_data_set_is_prepared() {
+    let (phase, point) = at_work(&[unit_intent()]).unwrap();
+    assert_eq!((phase, point.state), (Phase::Preparing, Some(State::Preparing)));
+    assert_eq!(point.databases[0].data_sets[0].state.as_deref(), Some("preparing"));
+    assert!(point.warnings.contains(&"twice the capacity".to_owned()));
+    let done = PointEvent::PrepareDone { run: "r".to_owned(), at: moment() };
+    let (phase, point) = at_work(&[unit_intent(), unit_record(), done]).unwrap();
+    assert_eq!((phase, point.state), (Phase::Prepared, Some(State::Prepared)));
+    let set = &point.databases[0].data_sets[0];
+    assert_eq!((set.state.as_deref(), set.reason.as_deref()), (Some("prepared"), Some("prepared: arn")));
+    assert!(point.warnings.contains(&"look at rp-x".to_owned()));
+}
+
+#[test]
+fn an_aborted_point_is_sealed_again_and_can_be_prepared_anew() {
+    let aborting = PointEvent::PrepareAborting { run: "r".to_owned(), at: moment() };
+    let aborted = PointEvent::PrepareAborted { run: "r".to_owned(), at: moment() };
+    let (phase, point) = at_work(&[aborting.clone(), aborted.clone()]).unwrap();
+    assert_eq!((phase, point.state), (Phase::Sealed, Some(State::Sealed)));
+    assert_eq!(point.databases[0].data_sets[0].state.as_deref(), Some("ok"));
+    assert_eq!(at_work(&[aborting, aborted, prepare_started()]).unwrap().0, Phase::Preparing);
+}
+
+#[test]
+fn a_point_with_work_going_on_cannot_be_lost_behind_its_back() {
+    let error = at_work(&[lost()]).unwrap_err();
+    assert!(error.to_string().contains("aborted first"), "{error}");
 }
 
 #[test]
@@ -114,5 +160,13 @@ fn the_events_keep_their_shape() {
     event warnings
     at databases event
     at data_sets event reason
+    at event run warnings
+    event hold run
+    database event intent run unit
+    database done event record run unit
+    event run
+    at event run
+    at event run
+    at event run
     ");
 }

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, fmt, io, sync::Mutex};
 
 /// What happens to one write.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
+pub(crate) enum Fault {
     /// Stored, and the answer is lost.
     AnswerLost,
     /// Not stored, and there is no answer.
@@ -28,10 +28,18 @@ enum Fault {
 }
 
 #[derive(Debug)]
-struct Faulty {
+pub(crate) struct Faulty {
     inner: InMemory,
     faults: Mutex<VecDeque<Fault>>,
-    always: Mutex<Option<Fault>>,
+    pub(crate) always: Mutex<Option<Fault>>,
+}
+
+impl Faulty {
+    /// For the next few hundred writes.
+    pub(crate) fn lose_every_other_answer(&self) {
+        let mut faults = self.faults.lock().unwrap();
+        faults.extend(std::iter::repeat_n(Fault::AnswerLost, 400));
+    }
 }
 
 impl fmt::Display for Faulty {
@@ -102,7 +110,7 @@ fn options(access: Access) -> Options {
     Options { access, patience }
 }
 
-async fn faulty() -> (Catalog, Arc<Faulty>) {
+pub(crate) async fn faulty() -> (Catalog, Arc<Faulty>) {
     let store = Arc::new(Faulty { inner: InMemory::new(), faults: Mutex::default(), always: Mutex::default() });
     let catalog = Catalog::in_store(store.clone(), "faulty:", options(Access::Write)).await.unwrap();
     (catalog, store)

@@ -8,11 +8,13 @@
 mod clock;
 mod reads;
 mod restorability;
+mod work;
 mod world;
 
 pub use clock::*;
 pub use reads::*;
 pub use restorability::*;
+pub use work::*;
 pub use world::World;
 
 use crate::{BackupProvider, Context, DataSet, ProviderError, RecordedSet, Role};
@@ -65,6 +67,31 @@ macro_rules! conformance_suite {
                 panic!("{broken}");
             }
         }
+    };
+}
+
+/// Generates one `#[tokio::test]` per behaviour of the power to prepare. `$world` is an async function without arguments
+/// that makes a fresh pair: an `Arc` of the provider, and the world behind it.
+#[macro_export]
+macro_rules! prepare_conformance_suite {
+    ($world:path) => {
+        $crate::prepare_conformance_suite!(
+            @each $world,
+            prepare_leaves_one_backup_each_and_nothing_else,
+            prepare_goes_on_after_a_kill_at_every_call,
+            prepare_is_undone_from_every_call,
+            prepare_survives_every_disturbance,
+        );
+    };
+    (@each $world:path, $($behaviour:ident),* $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $behaviour() {
+                if let Err(broken) = $crate::conformance::$behaviour($world).await {
+                    panic!("{broken}");
+                }
+            }
+        )*
     };
 }
 

@@ -8,5 +8,6 @@ mod capsule;
 mod discovery;
 mod faults;
 mod pace;
+mod prepare;
 mod support;
 mod wire;

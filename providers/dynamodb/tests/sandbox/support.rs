@@ -83,10 +83,14 @@ impl Account {
     }
 
     pub fn new(clock: Clock, offsets_ns: Vec<i64>) -> Self {
+        Self::with_lags(clock, offsets_ns, Lags::none())
+    }
+
+    pub fn with_lags(clock: Clock, offsets_ns: Vec<i64>, lags: Lags) -> Self {
         let config = sandbox::Config {
             time_scale: TIME_SCALE,
             service_offset_ns: 90_123_456_789,
-            lags: Lags::none(),
+            lags,
             ..sandbox::Config::default()
         };
         let db = DynamoDb::new(config, clock.clone());
@@ -144,7 +148,19 @@ impl Account {
     pub async fn pitr(&self, name: &str, on: bool) {
         let wanted = json!({ "PointInTimeRecoveryEnabled": on });
         let body = json!({ "TableName": name, "PointInTimeRecoverySpecification": wanted });
-        self.ok("UpdateContinuousBackups", body).await;
+        for _ in 0..1000 {
+            match self.call("UpdateContinuousBackups", body.clone()).await {
+                // Still being created, or a moment after.
+                Err(error)
+                    if ["TableNotFoundException", "ContinuousBackupsUnavailableException"]
+                        .contains(&error.code.as_str()) =>
+                {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                answer => return drop(answer.unwrap()),
+            }
+        }
+        panic!("{name} never became ready");
     }
 
     pub async fn delete(&self, name: &str) {
