@@ -95,20 +95,7 @@ fn filter(format: LogFormat, wanted: Option<&str>) -> (EnvFilter, Option<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::cli::kept::Kept;
 
     #[test]
     fn events_of_a_window_are_json_lines_with_their_fields_on_top() {
@@ -125,7 +112,7 @@ mod tests {
             tracing::info!(target: WINDOW, event = "pause_sent", pod = "a:1", mono_ns = 7_u64);
             tracing::info!(target: "stillpoint::other", "not shown");
         });
-        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(kept.bytes()).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert_eq!(lines.len(), 1, "{text}");
         assert_eq!(
@@ -144,7 +131,7 @@ mod tests {
         drop(lines);
         let kept = Kept::default();
         write_all(&inbox, kept.clone());
-        assert_eq!(*kept.0.lock().unwrap(), b"0\n1\n");
+        assert_eq!(kept.bytes(), b"0\n1\n");
     }
 
     #[test]

@@ -7,6 +7,8 @@ pub mod config;
 pub mod create;
 pub mod demo;
 pub mod failures;
+#[cfg(test)]
+mod kept;
 pub mod list;
 pub mod logging;
 pub mod output;

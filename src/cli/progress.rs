@@ -137,19 +137,7 @@ fn live_line() -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::cli::kept::Kept;
 
     #[test]
     fn where_there_is_no_terminal_a_phase_is_a_line_and_a_long_one_says_that_it_lives() {
@@ -165,7 +153,7 @@ mod tests {
         progress.phase("holding still");
         progress.note("attempt 1 is void: OpenedEarly on a:1");
         progress.done();
-        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(kept.bytes()).unwrap();
         let expected = "pausing\nholding still  pods paused 3/3\nholding still  pods paused 3/3  10.0 s\n\
                         attempt 1 is void: OpenedEarly on a:1\n";
         assert_eq!(text, expected);

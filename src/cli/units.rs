@@ -122,20 +122,8 @@ fn bar() -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::kept::Kept;
     use crate::workflow::UnitKey;
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
 
     fn told(show: impl FnOnce(Box<dyn Write + Send>) -> Show) -> String {
         let kept = Kept::default();
@@ -149,7 +137,7 @@ mod tests {
         snapshot.elapsed = Duration::from_secs(31);
         snapshot.left = Some(Duration::from_secs(125));
         units.seen(&snapshot);
-        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(kept.bytes()).unwrap()
     }
 
     #[test]
