@@ -37,9 +37,7 @@ fn nobody_is_asked_when_the_file_or_the_flags_are_wrong() {
     for line in [
         "create --config nowhere.toml",
         "create --hodl 10s",
-        "create --wait prepared",
         "create -n ns-scalar -r ledger",
-        "prepare some-id",
         "restore some-id",
         "pause --for 41s",
         "pause --for 0s",

@@ -98,6 +98,9 @@ async fn killed(place: String, scene: Scene, provoked: Provoked, next: Next, see
         tokio::time::sleep(soon).await;
         verdict::open_within(&stage, dead.at_ns, soon);
     }
+    if scene == Scene::PausedByOther && place.starts_with("after:LeaveAlone") {
+        left_alone(&stage).await;
+    }
     let point = followed(&stage, scene, next).await;
     if scene == Scene::Pause {
         assert!(point.is_none(), "a pause leaves no point: {point:#?}");
@@ -114,6 +117,14 @@ async fn killed(place: String, scene: Scene, provoked: Provoked, next: Next, see
             assert!(names == ["GuardFired"] || names == ["Cancelled"], "{names:?}");
         }
     }
+}
+
+/// Whoever finds the note leaves the other caller's pod alone; then that caller opens it.
+async fn left_alone(stage: &Stage) {
+    stage.run(&["recover"]).await.expect(0);
+    assert!(!stage.sandbox.pods()[0].is_open(), "another caller's pause was revoked");
+    stage.plant(0, Fault::now(Action::ForeignUnpause { after_ms: 0 }));
+    until("the other caller has opened its pod", || stage.sandbox.pods()[0].is_open()).await;
 }
 
 /// Runs the next command and returns the dead run's point.
