@@ -17,8 +17,9 @@ const ANSWERS_MS: [u64; 2] = [1, 20];
 const WINDOWS: usize = 3;
 /// `pause` commands per setup.
 const PAUSES: usize = 5;
-/// Long enough to contain a safe second, and the looks at every pod of several seconds.
-const HOLD: &str = "6s";
+/// Always contains a safe second: twice the margin, up to two seconds to hold a whole one, and the clock's uncertainty.
+/// A shorter one is sometimes void and tried again, and two windows cannot be measured as one.
+const HOLD: &str = "7s";
 
 /// What to measure.
 #[derive(Clone, Copy, Debug)]
