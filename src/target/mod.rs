@@ -1,4 +1,4 @@
-//! Which pods a window pauses, and whether all of them are ready for it. Addresses only, for now: one address is one pod.
+//! Which pods a window pauses, and whether all of them are ready for it. By address: one address is one pod.
 //!
 //! Invariants: nothing here closes or opens a gate; every failure of a run is found and listed, not just the first.
 
