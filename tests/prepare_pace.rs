@@ -20,10 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use stillpoint::catalog::{
     By, Catalog, OpenedDatabase, OpenedSettings, Options as CatalogOptions, Owner, PointEvent, PointId, PointLog,
+    RunKind,
 };
 use stillpoint::point::{Attempt, StillPeriod, Verdict};
 use stillpoint::window::plan::boot_ns;
-use stillpoint::workflow::{Ended, Job, LEASE, Options, Worker, work};
+use stillpoint::workflow::{Ended, Job, LEASE, Options, Order, Worker, work};
 use stillpoint_sandbox::clock::Clock;
 use stillpoint_sandbox::dynamodb::{self as sandbox, DynamoDb};
 use tokio::time::Instant;
@@ -192,12 +193,14 @@ async fn five_hundred_tables_take_hardly_longer_than_fifty_restores_at_once_allo
     let id = point(&catalog).await;
     let owner = Owner { host: "h".into(), boot_id: "b".into(), pid: 1, pid_start: 1 };
     let worker = Worker { owner, is_dead: |_| false, boot_ns };
-    let options = Options { time_scale: 1.0, time_out: None, lease: LEASE, worker };
+    let options = Options { time_scale: 1.0, time_out: None, lease: LEASE, worker, before_destroying: None };
     let watching = tokio::spawn(watch(db.clone()));
     let before = db.calls().len();
     let begun = Instant::now();
     let cancel = CancellationToken::new();
-    let ended = work(&catalog, &id, Way::Forward, &jobs, Vec::new(), &options, &cancel, &mut |_| {}).await;
+    let order =
+        Order { kind: RunKind::Prepare, way: Way::Forward, plan: serde_json::Value::Null, warnings: Vec::new() };
+    let ended = work(&catalog, &id, &order, &jobs, &options, &cancel, &mut |_| {}).await;
     let took = begun.elapsed();
     assert!(matches!(ended, Ok(Ended::Done)), "{ended:?}");
     let bound = list_schedule(watching.await.unwrap());

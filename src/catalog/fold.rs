@@ -1,7 +1,8 @@
 //! From events to state: what may follow what, and the point that the events add up to.
 
-use super::point::{OpenedDatabase, PointEvent, rfc3339};
+use super::point::{OpenedDatabase, PointEvent, RunKind, rfc3339};
 use crate::point::{DataSetReport, Database, ErrorReport, Point, State, Verdict};
+use chrono::{DateTime, Utc};
 use provider_api::{RestoreTime, UnixNanos};
 
 /// Where a point's log stands: what is already true.
@@ -25,6 +26,22 @@ pub enum Phase {
     Aborting,
     /// Every data set has its on-demand backup.
     Prepared,
+    /// A prepared point is being brought back.
+    Restoring {
+        /// What was there before is being put back.
+        aborting: bool,
+    },
+    /// A sealed or prepared point is being tried out.
+    Drilling {
+        /// Which of the two.
+        prepared: bool,
+        /// The scratch copy is being removed early.
+        aborting: bool,
+    },
+    /// What was made for the point is being removed for good.
+    Pruning,
+    /// What was made for the point is removed. Nothing follows.
+    Pruned,
     /// The point can no longer be restored. Nothing follows.
     Lost,
 }
@@ -32,7 +49,7 @@ pub enum Phase {
 impl Phase {
     /// Whether the log has ended: no event may follow.
     pub fn ended(self) -> bool {
-        matches!(self, Phase::Void | Phase::Lost)
+        matches!(self, Phase::Void | Phase::Lost | Phase::Pruned)
     }
 
     /// Whether a proven restore time is in the log.
@@ -40,9 +57,61 @@ impl Phase {
         !matches!(self, Phase::Empty | Phase::Opened | Phase::Void)
     }
 
-    /// Whether backups are being made or deleted, or exist.
+    /// Whether the point was sealed, and a look at the cloud says nothing about it any more, or nothing that may be written
+    /// now: backups are being made or exist, or a run is going on.
     pub fn beyond_sealed(self) -> bool {
-        matches!(self, Phase::Preparing | Phase::Aborting | Phase::Prepared)
+        matches!(self, Phase::Prepared | Phase::Pruned) || self.run().is_some()
+    }
+
+    /// The run that goes on, if one does, and whether it is being undone.
+    pub fn run(self) -> Option<(RunKind, bool)> {
+        match self {
+            Phase::Preparing => Some((RunKind::Prepare, false)),
+            Phase::Aborting => Some((RunKind::Prepare, true)),
+            Phase::Restoring { aborting } => Some((RunKind::Restore, aborting)),
+            Phase::Drilling { aborting, .. } => Some((RunKind::Drill, aborting)),
+            Phase::Pruning => Some((RunKind::Prune, false)),
+            _ => None,
+        }
+    }
+
+    /// Where a run of this kind leads from here, if it may begin.
+    fn started(self, kind: RunKind) -> Option<Phase> {
+        match (kind, self) {
+            (RunKind::Prepare, Phase::Sealed) => Some(Phase::Preparing),
+            (RunKind::Restore, Phase::Prepared) => Some(Phase::Restoring { aborting: false }),
+            (RunKind::Drill, Phase::Sealed | Phase::Prepared) => {
+                Some(Phase::Drilling { prepared: self == Phase::Prepared, aborting: false })
+            }
+            (RunKind::Prune, Phase::Recorded | Phase::Captured | Phase::Sealed | Phase::Prepared) => {
+                Some(Phase::Pruning)
+            }
+            _ => None,
+        }
+    }
+
+    /// The same run, undone from here on.
+    fn turned(self) -> Option<Phase> {
+        match self {
+            Phase::Preparing => Some(Phase::Aborting),
+            Phase::Restoring { aborting: false } => Some(Phase::Restoring { aborting: true }),
+            Phase::Drilling { prepared, aborting: false } => Some(Phase::Drilling { prepared, aborting: true }),
+            _ => None,
+        }
+    }
+
+    /// Where the run ends.
+    fn run_ended(self, aborted: bool) -> Option<Phase> {
+        match self {
+            Phase::Preparing if !aborted => Some(Phase::Prepared),
+            Phase::Aborting if aborted => Some(Phase::Sealed),
+            Phase::Restoring { aborting } if aborting == aborted => Some(Phase::Prepared),
+            Phase::Drilling { prepared, aborting } if aborting == aborted => {
+                Some(if prepared { Phase::Prepared } else { Phase::Sealed })
+            }
+            Phase::Pruning if !aborted => Some(Phase::Pruned),
+            _ => None,
+        }
     }
 }
 
@@ -58,11 +127,13 @@ pub struct Illegal {
     pub why: &'static str,
 }
 
+const NO_WORK: &str = "no such work is going on";
+
 /// What may follow what. The one place that decides it, for writers and readers alike.
 pub fn may_follow(phase: Phase, event: &PointEvent) -> Result<Phase, Illegal> {
     let no = |why| Err(Illegal { phase, event: event.name(), why });
     match (phase, event) {
-        (Phase::Void | Phase::Lost, _) => no("the log has ended"),
+        (Phase::Void | Phase::Lost | Phase::Pruned, _) => no("the log has ended"),
         (Phase::Empty, PointEvent::Opened { .. }) => Ok(Phase::Opened),
         (Phase::Empty, _) => no("a log begins with `opened`"),
         (_, PointEvent::Opened { .. }) => no("the log was opened before"),
@@ -87,32 +158,30 @@ pub fn may_follow(phase: Phase, event: &PointEvent) -> Result<Phase, Illegal> {
         (Phase::Recorded, PointEvent::Sealed { .. }) => no("the settings are not captured yet"),
         (Phase::Captured, PointEvent::Sealed { .. }) => Ok(Phase::Sealed),
         (Phase::Recorded | Phase::Captured | Phase::Sealed, PointEvent::Lost { .. }) => Ok(Phase::Lost),
-        (Phase::Sealed, PointEvent::PrepareStarted { .. }) => Ok(Phase::Preparing),
-        (
-            Phase::Preparing | Phase::Aborting,
-            PointEvent::WorkHeld { .. }
-            | PointEvent::WorkReleased { .. }
-            | PointEvent::UnitIntent { .. }
-            | PointEvent::UnitRecord { .. },
-        ) => Ok(phase),
-        (Phase::Preparing, PointEvent::PrepareAborting { .. }) => Ok(Phase::Aborting),
-        (Phase::Preparing, PointEvent::PrepareDone { .. }) => Ok(Phase::Prepared),
-        (Phase::Aborting, PointEvent::PrepareAborted { .. }) => Ok(Phase::Sealed),
-        (Phase::Preparing | Phase::Aborting, PointEvent::Lost { .. }) => {
-            no("what was made for it would be forgotten: it must be aborted first")
+        (_, PointEvent::RunStarted { kind, .. }) => {
+            phase.started(*kind).ok_or(Illegal { phase, event: event.name(), why: "no such work begins from here" })
         }
-        (_, PointEvent::Lost { .. }) => no("its backups do not depend on T any more"),
-        (_, PointEvent::PrepareStarted { .. }) => no("only a sealed point is prepared, and once"),
         (
             _,
             PointEvent::WorkHeld { .. }
             | PointEvent::WorkReleased { .. }
             | PointEvent::UnitIntent { .. }
-            | PointEvent::UnitRecord { .. }
-            | PointEvent::PrepareAborting { .. }
-            | PointEvent::PrepareDone { .. }
-            | PointEvent::PrepareAborted { .. },
-        ) => no("no such work is going on"),
+            | PointEvent::UnitRecord { .. },
+        ) if phase.run().is_some() => Ok(phase),
+        (_, PointEvent::RunAborting { .. }) => phase.turned().map_or_else(|| no(NO_WORK), Ok),
+        (_, PointEvent::RunDone { .. }) => phase.run_ended(false).map_or_else(|| no(NO_WORK), Ok),
+        (_, PointEvent::RunAborted { .. }) => phase.run_ended(true).map_or_else(|| no(NO_WORK), Ok),
+        (_, PointEvent::Lost { .. }) if phase.run().is_some() => {
+            no("what was made for it would be forgotten: it must be aborted first")
+        }
+        (_, PointEvent::Lost { .. }) => no("its backups do not depend on T any more"),
+        (
+            _,
+            PointEvent::WorkHeld { .. }
+            | PointEvent::WorkReleased { .. }
+            | PointEvent::UnitIntent { .. }
+            | PointEvent::UnitRecord { .. },
+        ) => no(NO_WORK),
         (_, PointEvent::AttemptVoid { .. } | PointEvent::Recorded { .. } | PointEvent::Void { .. }) => {
             no("the run has ended")
         }
@@ -128,13 +197,14 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a PointEvent>) -> Result<(Pha
     let mut phase = Phase::Empty;
     let mut point = Point::default();
     for event in events {
+        let before = phase;
         phase = may_follow(phase, event)?;
-        apply(&mut point, event);
+        apply(&mut point, before, event);
     }
     Ok((phase, point))
 }
 
-fn apply(point: &mut Point, event: &PointEvent) {
+fn apply(point: &mut Point, phase: Phase, event: &PointEvent) {
     match event {
         PointEvent::Opened { id, targets, databases, .. } => {
             point.id = Some(id.to_string());
@@ -164,26 +234,22 @@ fn apply(point: &mut Point, event: &PointEvent) {
                 }
             }
         }
-        PointEvent::PrepareStarted { warnings, .. } => {
-            point.state = Some(State::Preparing);
+        PointEvent::RunStarted { kind, warnings, .. } => {
+            if *kind == RunKind::Prepare {
+                point.state = Some(State::Preparing);
+            }
             warn(point, warnings);
         }
-        PointEvent::WorkHeld { .. } | PointEvent::WorkReleased { .. } | PointEvent::PrepareAborting { .. } => {}
+        PointEvent::WorkHeld { .. } | PointEvent::WorkReleased { .. } | PointEvent::RunAborting { .. } => {}
         PointEvent::UnitIntent { database, unit, intent, .. } => {
-            worked(point, database, unit, "preparing", &intent.text)
+            worked(point, phase, database, unit, false, &intent.text);
         }
         PointEvent::UnitRecord { database, unit, record, done, .. } => {
-            worked(point, database, unit, if *done { "prepared" } else { "preparing" }, &record.text);
+            worked(point, phase, database, unit, *done, &record.text);
             warn(point, record.warning.as_slice());
         }
-        PointEvent::PrepareDone { .. } => point.state = Some(State::Prepared),
-        PointEvent::PrepareAborted { .. } => {
-            point.state = Some(State::Sealed);
-            for report in point.databases.iter_mut().flat_map(|database| &mut database.data_sets) {
-                report.state = Some("ok".to_owned());
-                report.reason = None;
-            }
-        }
+        PointEvent::RunDone { at, .. } => run_done(point, phase, at),
+        PointEvent::RunAborted { .. } => run_aborted(point, phase),
         PointEvent::Lost { reason, data_sets, .. } => {
             point.state = Some(State::Lost);
             for set in data_sets {
@@ -203,8 +269,48 @@ fn apply(point: &mut Point, event: &PointEvent) {
     }
 }
 
-/// Where the work on a data set stands, in the words of its provider.
-fn worked(point: &mut Point, database: &str, unit: &str, state: &str, text: &str) {
+fn run_done(point: &mut Point, phase: Phase, at: &DateTime<Utc>) {
+    match phase {
+        Phase::Preparing => point.state = Some(State::Prepared),
+        Phase::Pruning => {
+            point.state = Some(State::Lost);
+            point.error = Some(ErrorReport {
+                name: "pruned".to_owned(),
+                message: format!("retention removed what was made for this point, at {}", crate::wall::rfc3339(*at)),
+                hint: "restore another point (`stillpoint list`)".to_owned(),
+            });
+        }
+        _ => {}
+    }
+}
+
+/// What the run said of the data sets is true no more.
+fn run_aborted(point: &mut Point, phase: Phase) {
+    let state = match phase {
+        Phase::Aborting => "ok",
+        Phase::Restoring { .. } => "prepared",
+        _ => return,
+    };
+    if phase == Phase::Aborting {
+        point.state = Some(State::Sealed);
+    }
+    for report in point.databases.iter_mut().flat_map(|database| &mut database.data_sets) {
+        report.state = Some(state.to_owned());
+        report.reason = None;
+    }
+}
+
+/// Where the work on a data set stands, in the words of its provider. A drill says nothing of the data sets themselves.
+fn worked(point: &mut Point, phase: Phase, database: &str, unit: &str, done: bool, text: &str) {
+    let state = match (phase.run(), done) {
+        (Some((RunKind::Prepare, _)), false) => "preparing",
+        (Some((RunKind::Prepare, _)), true) => "prepared",
+        (Some((RunKind::Restore, _)), false) => "restoring",
+        (Some((RunKind::Restore, _)), true) => "restored",
+        (Some((RunKind::Prune, _)), false) => "pruning",
+        (Some((RunKind::Prune, _)), true) => "pruned",
+        (Some((RunKind::Drill, _)) | None, _) => return,
+    };
     let ours = point.databases.iter_mut().filter(|ours| ours.name == database);
     for report in ours.flat_map(|ours| &mut ours.data_sets).filter(|report| report.name == unit) {
         report.state = Some(state.to_owned());

@@ -40,8 +40,8 @@ pub use id::PointId;
 pub use lock::{Acquired, Holding, LockStatus, Owner, PauseLock, lock_status};
 pub use log::Batch;
 pub use point::{
-    By, LostSet, OpenedDatabase, OpenedSet, OpenedSettings, OpenedTarget, PointEvent, WorkHold, captured_batches,
-    rfc3339,
+    By, LostSet, OpenedDatabase, OpenedSet, OpenedSettings, OpenedTarget, PointEvent, RunKind, WorkHold,
+    captured_batches, rfc3339,
 };
 pub use points::{DamagedObject, Loaded, PointLog, PointWatcher, list, load};
 pub use store::Patience;

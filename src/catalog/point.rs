@@ -99,14 +99,19 @@ pub enum PointEvent {
         /// The data sets concerned.
         data_sets: Vec<LostSet>,
     },
-    /// On-demand backups of every data set are being made. The plan follows from what was recorded and captured.
-    PrepareStarted {
+    /// Durable work on the point began.
+    RunStarted {
         /// Tells the events of this run from those of an earlier one.
         run: String,
+        /// What work.
+        kind: RunKind,
         /// When, by our wall clock.
         at: DateTime<Utc>,
         /// What a person should know.
         warnings: Vec<String>,
+        /// What was chosen when it began and does not follow from the log: the kind's own. Whoever goes on, goes on by it.
+        #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+        plan: serde_json::Value,
     },
     /// A worker has the run, for a while: it alone may act and write.
     WorkHeld {
@@ -145,26 +150,52 @@ pub enum PointEvent {
         done: bool,
     },
     /// The run is being undone, from here on.
-    PrepareAborting {
+    RunAborting {
         /// The run.
         run: String,
         /// When, by our wall clock.
         at: DateTime<Utc>,
     },
-    /// Every data set has its on-demand backup, and nothing else is left of the run.
-    PrepareDone {
+    /// Every unit of the run is where the run leads.
+    RunDone {
         /// The run.
         run: String,
         /// When, by our wall clock.
         at: DateTime<Utc>,
     },
     /// Nothing is left of the run.
-    PrepareAborted {
+    RunAborted {
         /// The run.
         run: String,
         /// When, by our wall clock.
         at: DateTime<Utc>,
     },
+}
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// On-demand backups of every data set.
+    Prepare,
+    /// The data sets back under their own names.
+    Restore,
+    /// A restore under scratch names, looked at and removed again.
+    Drill,
+    /// What was made for the point removed for good.
+    Prune,
+}
+
+impl RunKind {
+    /// The verb of the command line that does it and goes on with it.
+    pub fn verb(self) -> &'static str {
+        match self {
+            RunKind::Prepare => "prepare",
+            RunKind::Restore => "restore",
+            RunKind::Drill => "drill",
+            RunKind::Prune => "prune",
+        }
+    }
 }
 
 /// A worker's right to a run.
@@ -192,14 +223,14 @@ impl PointEvent {
             PointEvent::CaptureCompleted { .. } => "capture_completed",
             PointEvent::Sealed { .. } => "sealed",
             PointEvent::Lost { .. } => "lost",
-            PointEvent::PrepareStarted { .. } => "prepare_started",
+            PointEvent::RunStarted { .. } => "run_started",
             PointEvent::WorkHeld { .. } => "work_held",
             PointEvent::WorkReleased { .. } => "work_released",
             PointEvent::UnitIntent { .. } => "unit_intent",
             PointEvent::UnitRecord { .. } => "unit_record",
-            PointEvent::PrepareAborting { .. } => "prepare_aborting",
-            PointEvent::PrepareDone { .. } => "prepare_done",
-            PointEvent::PrepareAborted { .. } => "prepare_aborted",
+            PointEvent::RunAborting { .. } => "run_aborting",
+            PointEvent::RunDone { .. } => "run_done",
+            PointEvent::RunAborted { .. } => "run_aborted",
         }
     }
 }

@@ -182,8 +182,13 @@ pub(crate) fn sealed() -> PointEvent {
     PointEvent::Sealed { at: moment(), databases: vec![database] }
 }
 
+fn run_started(kind: RunKind) -> PointEvent {
+    let warnings = vec!["twice the capacity".to_owned()];
+    PointEvent::RunStarted { run: "r".to_owned(), kind, at: moment(), warnings, plan: serde_json::Value::Null }
+}
+
 fn prepare_started() -> PointEvent {
-    PointEvent::PrepareStarted { run: "r".to_owned(), at: moment(), warnings: vec!["twice the capacity".to_owned()] }
+    run_started(RunKind::Prepare)
 }
 
 fn work_held() -> PointEvent {

@@ -1,6 +1,6 @@
 //! `prepare`: from a sealed point to on-demand backups of every data set; `--abort` back to a sealed one.
 
-use crate::catalog::{Catalog, Loaded, Owner, Phase, PointEvent, PointId, PointLog};
+use crate::catalog::{Catalog, Loaded, Owner, Phase, PointEvent, PointId, PointLog, RunKind};
 use crate::databases::{self, Database};
 use crate::failure::{Exit, Failure};
 use crate::note::Process;
@@ -8,7 +8,7 @@ use crate::restore_point::attempt::{is_dead, lock_owner};
 use crate::restore_point::preflight::catalog_failure;
 use crate::restore_point::seal::{self, Look, Sealing};
 use crate::window::plan::boot_ns;
-use crate::workflow::{self, Ended, Job, Options, Run, Seen, UnitKey, Worker};
+use crate::workflow::{self, Ended, Job, Options, Order, Run, Seen, UnitKey, Worker};
 use provider_api::{Capsule, Context, PrepareRequest, Preparer, ProviderError, Way};
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,8 +126,10 @@ impl Preparing<'_> {
         let jobs: Vec<Job> = plans.into_iter().map(job).collect();
         let owner = this_process()?;
         let worker = Worker { owner, is_dead, boot_ns };
-        let options = Options { time_scale: self.time_scale, time_out, lease: workflow::LEASE, worker };
-        let ended = workflow::work(self.catalog, self.id, way, &jobs, warnings, &options, cancel, seen).await?;
+        let options =
+            Options { time_scale: self.time_scale, time_out, lease: workflow::LEASE, worker, before_destroying: None };
+        let order = Order { kind: RunKind::Prepare, way, plan: serde_json::Value::Null, warnings };
+        let ended = workflow::work(self.catalog, self.id, &order, &jobs, &options, cancel, seen).await?;
         Ok(self.failures(way, ended))
     }
 
@@ -186,7 +188,7 @@ fn capsules(loaded: &Loaded, name: &str) -> Vec<Capsule> {
 pub struct RunReport {
     /// The point's id.
     pub id: String,
-    /// `prepare` or `abort`.
+    /// `prepare`, `restore`, `drill`, `prune`; `abort` while it is undone.
     pub kind: String,
     /// Who works, for people; `None`: nobody, the same command goes on.
     pub holder: Option<String>,
@@ -204,7 +206,7 @@ pub fn run_report(loaded: &Loaded) -> Option<RunReport> {
     let hold = run.hold.as_ref();
     Some(RunReport {
         id: loaded.id.to_string(),
-        kind: if run.way == Way::Forward { "prepare" } else { "abort" }.to_owned(),
+        kind: if run.way == Way::Forward { run.kind.verb() } else { "abort" }.to_owned(),
         holder: hold.map(|hold| format!("process {} on {}", hold.owner.pid, hold.owner.host)),
         until: hold.map(|hold| crate::wall::rfc3339(hold.until)),
         done: run.units.values().filter(|unit| unit.done).count(),

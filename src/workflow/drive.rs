@@ -87,7 +87,7 @@ impl<'a> Drive<'a> {
             }));
         }
         let index = tracks.iter().enumerate().map(|(n, track)| (track.key.clone(), n)).collect();
-        let fence = Arc::new(RunFence::new(options.worker.clone(), log.watcher(), hold.clone()));
+        let fence = Arc::new(RunFence::new(options, log.watcher(), hold.clone()));
         Some(Drive {
             log,
             run,
@@ -354,8 +354,8 @@ impl<'a> Drive<'a> {
             let done = self.tracks.iter().filter(|t| self.run.units.get(&t.key).is_some_and(|u| u.done)).count();
             let (run, at) = (self.run.id.clone(), Utc::now());
             let last = match (done == total, self.run.way) {
-                (true, Way::Forward) => PointEvent::PrepareDone { run, at },
-                (true, Way::Back) => PointEvent::PrepareAborted { run, at },
+                (true, Way::Forward) => PointEvent::RunDone { run, at },
+                (true, Way::Back) => PointEvent::RunAborted { run, at },
                 _ => PointEvent::WorkReleased { run },
             };
             self.store(vec![last]).await?;

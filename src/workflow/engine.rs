@@ -2,8 +2,10 @@
 
 use super::drive::{Drive, Stopped};
 use super::hold::{self, Standing};
-use super::{Ended, Job, Options, Run, Seen};
-use crate::catalog::{Catalog, CatalogError, CatalogErrorKind, PointEvent, PointId, PointLog, WorkHold, nonce};
+use super::{Ended, Job, Options, Order, Run, Seen};
+use crate::catalog::{
+    Catalog, CatalogError, CatalogErrorKind, PointEvent, PointId, PointLog, RunKind, WorkHold, nonce,
+};
 use crate::failure::{Exit, Failure};
 use crate::restore_point::preflight::catalog_failure;
 use chrono::Utc;
@@ -23,22 +25,20 @@ const LATE_CALL: Duration = Duration::from_secs(11);
 
 /// Begins the run or goes on with it, and drives it until it ends, or as far as it can go.
 ///
-/// `warnings` are stored with a run that begins. A repeat goes on; of two at once one works, the other is refused
-/// (`work_held`) with the name of the first. Back: whatever the run made is removed, and the point is sealed again.
-#[allow(clippy::too_many_arguments)]
+/// A repeat goes on; of two at once one works, the other is refused (`work_held`) with the name of the first. A run of another
+/// kind that has not ended is in the way (`other_work`). Back: whatever the run made is removed, and the point is as before.
 pub async fn work(
     catalog: &Catalog,
     id: &PointId,
-    way: Way,
+    order: &Order,
     jobs: &[Job],
-    warnings: Vec<String>,
     options: &Options,
     cancel: &CancellationToken,
     seen: &mut Seen<'_>,
 ) -> Result<Ended, Failure> {
     let begun = Instant::now();
-    let (mut log, mut run, forsaken) = claim(catalog, id, way, warnings, options).await?;
-    if forsaken && way == Way::Back {
+    let (mut log, mut run, forsaken) = claim(catalog, id, order, options).await?;
+    if forsaken && order.way == Way::Back {
         // On the way back what the dead worker asked for last may come to be after we have looked for it.
         tokio::time::sleep(LATE_CALL.div_f64(options.time_scale)).await;
     }
@@ -77,26 +77,28 @@ fn after_start(mut failure: Failure) -> Failure {
 async fn claim(
     catalog: &Catalog,
     id: &PointId,
-    way: Way,
-    warnings: Vec<String>,
+    order: &Order,
     options: &Options,
 ) -> Result<(PointLog, Run, bool), Failure> {
     let mut conflict = None;
     for _ in 0..RACES {
         let (mut log, loaded) = PointLog::resume(catalog, id).await.map_err(|error| catalog_failure(&error))?;
-        let mut run = match Run::of(loaded.events()).filter(|run| !run.ended) {
+        let open = Run::of(loaded.events()).filter(|run| !run.ended);
+        let fresh = open.is_none();
+        let mut run = match open {
+            Some(run) if run.kind != order.kind => return Err(other_work(id, run.kind)),
             Some(run) => run,
-            None if way == Way::Back => return Err(nothing_to_abort(id)),
-            None => Run::new(nonce()),
+            None if order.way == Way::Back => return Err(nothing_to_abort(id)),
+            None => Run::new(nonce(), order.kind, order.plan.clone()),
         };
         let standing = hold::standing(&run, options, Utc::now());
         if let Standing::Held(hold) = &standing {
             return Err(hold::refusal(id.as_str(), hold));
         }
-        if run.way == Way::Back && way == Way::Forward {
-            return Err(is_aborting(id));
+        if run.way == Way::Back && order.way == Way::Forward {
+            return Err(is_aborting(id, order.kind));
         }
-        let events = opening(&log, &run, way, &warnings, hold::fresh(options));
+        let events = opening(&run, fresh, order, hold::fresh(options));
         match log.append_all(events.clone()).await {
             Ok(()) => {
                 events.iter().for_each(|event| run.apply(event));
@@ -110,14 +112,15 @@ async fn claim(
 }
 
 /// What takes the run, in one object: begun and held, or held and turned.
-fn opening(log: &PointLog, run: &Run, way: Way, warnings: &[String], hold: WorkHold) -> Vec<PointEvent> {
+fn opening(run: &Run, fresh: bool, order: &Order, hold: WorkHold) -> Vec<PointEvent> {
     let mut events = Vec::new();
-    if !log.phase().beyond_sealed() {
-        events.push(PointEvent::PrepareStarted { run: run.id.clone(), at: Utc::now(), warnings: warnings.to_vec() });
+    if fresh {
+        let (kind, plan, warnings) = (run.kind, run.plan.clone(), order.warnings.clone());
+        events.push(PointEvent::RunStarted { run: run.id.clone(), kind, at: Utc::now(), warnings, plan });
     }
     events.push(hold::event(&run.id, hold));
-    if way == Way::Back && run.way == Way::Forward {
-        events.push(PointEvent::PrepareAborting { run: run.id.clone(), at: Utc::now() });
+    if order.way == Way::Back && run.way == Way::Forward {
+        events.push(PointEvent::RunAborting { run: run.id.clone(), at: Utc::now() });
     }
     events
 }
@@ -127,9 +130,17 @@ fn nothing_to_abort(id: &PointId) -> Failure {
     Failure::new(Exit::Refused, "nothing_to_abort", format!("no work is going on for {id}"), hint)
 }
 
-fn is_aborting(id: &PointId) -> Failure {
+fn other_work(id: &PointId, kind: RunKind) -> Failure {
+    let verb = kind.verb();
+    let message = format!("{verb} of {id} was begun and has not ended");
+    let hint = format!("`stillpoint {verb} {id}` goes on with it; `stillpoint status` shows it.");
+    Failure::new(Exit::Refused, "other_work", message, hint)
+}
+
+fn is_aborting(id: &PointId, kind: RunKind) -> Failure {
+    let verb = kind.verb();
     let message = format!("what was begun for {id} is being undone, and that has not ended");
-    let hint = format!("First `stillpoint prepare {id} --abort`; then it can be prepared anew.");
+    let hint = format!("First `stillpoint {verb} {id} --abort`; then it can begin anew.");
     Failure::new(Exit::Refused, "aborting", message, hint)
 }
 

@@ -1,6 +1,6 @@
 //! What is asked before each call that creates or destroys: is the run still ours?
 
-use super::Worker;
+use super::{AlsoAsk, Options, Worker};
 use crate::catalog::{PointEvent, PointWatcher, WorkHold};
 use provider_api::{ErrorKind, Fence, ProviderError};
 use std::time::Duration;
@@ -12,6 +12,7 @@ const CALL: Duration = Duration::from_secs(11);
 /// The fence of one hold.
 pub(super) struct RunFence {
     worker: Worker,
+    also: Option<AlsoAsk>,
     seen: Mutex<Seen>,
 }
 
@@ -22,8 +23,9 @@ struct Seen {
 }
 
 impl RunFence {
-    pub(super) fn new(worker: Worker, watcher: PointWatcher, hold: WorkHold) -> Self {
-        RunFence { worker, seen: Mutex::new(Seen { watcher, hold, lost: false }) }
+    pub(super) fn new(options: &Options, watcher: PointWatcher, hold: WorkHold) -> Self {
+        let (worker, also) = (options.worker.clone(), options.before_destroying.clone());
+        RunFence { worker, also, seen: Mutex::new(Seen { watcher, hold, lost: false }) }
     }
 }
 
@@ -52,5 +54,13 @@ impl Fence for RunFence {
             return Err(ProviderError::new(ErrorKind::Fenced, message, hint).retryable(true));
         }
         Ok(())
+    }
+
+    async fn destroy(&self) -> Result<(), ProviderError> {
+        // Ours last: it is the quicker one, and no time may pass between its answer and the call.
+        if let Some(also) = &self.also {
+            also.0.destroy().await?;
+        }
+        self.pass().await
     }
 }

@@ -22,8 +22,8 @@ mod tests;
 pub use engine::work;
 pub use run::{Run, UnitKey, UnitRun};
 
-use crate::catalog::Owner;
-use provider_api::{DurableWork, ProviderError, Unit};
+use crate::catalog::{Owner, RunKind};
+use provider_api::{DurableWork, Fence, ProviderError, Unit, Way};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,29 @@ pub struct Job {
     pub work: Arc<dyn DurableWork>,
     /// The plan.
     pub units: Vec<Unit>,
+}
+
+/// What is to be driven, and which way.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What the run does. A run of another kind that goes on is in the way.
+    pub kind: RunKind,
+    /// To its end, or back.
+    pub way: Way,
+    /// Stored with a run that begins: see [`Run::plan`].
+    pub plan: serde_json::Value,
+    /// Stored with a run that begins: what a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// Is asked too, right before a call that destroys what the run did not make ([`Fence::destroy`]).
+#[derive(Clone)]
+pub struct AlsoAsk(pub Arc<dyn Fence>);
+
+impl std::fmt::Debug for AlsoAsk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AlsoAsk")
+    }
 }
 
 /// Who works, and how it is found out whether another worker still does.
@@ -60,6 +83,8 @@ pub struct Options {
     pub lease: Duration,
     /// Who.
     pub worker: Worker,
+    /// Asked besides the hold before something is destroyed.
+    pub before_destroying: Option<AlsoAsk>,
 }
 
 /// Long enough for a catalog that is away for two minutes, short enough not to wait for long after a machine died.

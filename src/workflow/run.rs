@@ -1,7 +1,8 @@
 //! A run, as the events of a log add up to it. Pure.
 
-use crate::catalog::{PointEvent, WorkHold};
+use crate::catalog::{PointEvent, RunKind, WorkHold};
 use provider_api::{Intent, Record, UnitState, Way};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A unit among those of all databases.
@@ -37,6 +38,10 @@ impl UnitRun {
 pub struct Run {
     /// Tells its events from those of an earlier run.
     pub id: String,
+    /// What it does.
+    pub kind: RunKind,
+    /// What was chosen when it began: its kind's own.
+    pub plan: Value,
     /// Towards its end, or back.
     pub way: Way,
     /// Who has it.
@@ -50,20 +55,29 @@ pub struct Run {
 impl Run {
     /// The last run of these events, if any was ever begun.
     pub fn of<'a>(events: impl IntoIterator<Item = &'a PointEvent>) -> Option<Run> {
-        let mut last: Option<Run> = None;
+        Self::all(events).pop()
+    }
+
+    /// The last run of this kind, if any was ever begun.
+    pub fn of_kind<'a>(events: impl IntoIterator<Item = &'a PointEvent>, kind: RunKind) -> Option<Run> {
+        Self::all(events).into_iter().rfind(|run| run.kind == kind)
+    }
+
+    fn all<'a>(events: impl IntoIterator<Item = &'a PointEvent>) -> Vec<Run> {
+        let mut all: Vec<Run> = Vec::new();
         for event in events {
-            if let PointEvent::PrepareStarted { run, .. } = event {
-                last = Some(Run::new(run.clone()));
-            } else if let Some(run) = &mut last {
+            if let PointEvent::RunStarted { run, kind, plan, .. } = event {
+                all.push(Run::new(run.clone(), *kind, plan.clone()));
+            } else if let Some(run) = all.last_mut() {
                 run.apply(event);
             }
         }
-        last
+        all
     }
 
     /// A run of which nothing is known but that it began.
-    pub fn new(id: String) -> Run {
-        Run { id, way: Way::Forward, hold: None, units: BTreeMap::new(), ended: false }
+    pub fn new(id: String, kind: RunKind, plan: Value) -> Run {
+        Run { id, kind, plan, way: Way::Forward, hold: None, units: BTreeMap::new(), ended: false }
     }
 
     /// What is known of a unit.
@@ -85,11 +99,11 @@ impl Run {
                 unit.state.records.push(record.clone());
                 unit.done = *done;
             }
-            PointEvent::PrepareAborting { run, .. } if *run == self.id => {
+            PointEvent::RunAborting { run, .. } if *run == self.id => {
                 self.way = Way::Back;
                 self.units.values_mut().for_each(|unit| unit.done = false);
             }
-            PointEvent::PrepareDone { run, .. } | PointEvent::PrepareAborted { run, .. } if *run == self.id => {
+            PointEvent::RunDone { run, .. } | PointEvent::RunAborted { run, .. } if *run == self.id => {
                 self.ended = true;
             }
             _ => {}

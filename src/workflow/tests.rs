@@ -4,9 +4,9 @@ mod fake;
 mod matrix;
 mod owners;
 
-use super::{Ended, Job, Options, Run, Snapshot, UnitKey, Worker, work};
+use super::{Ended, Job, Options, Order, Run, Snapshot, UnitKey, Worker, work};
 use crate::catalog::tests::{capture_completed, id, opened, recorded, sealed};
-use crate::catalog::{Catalog, Owner, Phase, PointEvent, PointId, PointLog, load};
+use crate::catalog::{Catalog, Owner, Phase, PointEvent, PointId, PointLog, RunKind, load};
 use crate::failure::{Exit, Failure};
 use crate::window::plan::boot_ns;
 use fake::{Fake, Trouble};
@@ -34,7 +34,7 @@ fn owner(pid: u32) -> Owner {
 /// A worker who takes everybody else for alive.
 fn options(pid: u32) -> Options {
     let worker = Worker { owner: owner(pid), is_dead: |_| false, boot_ns };
-    Options { time_scale: 1.0, time_out: None, lease: Duration::from_secs(180), worker }
+    Options { time_scale: 1.0, time_out: None, lease: Duration::from_secs(180), worker, before_destroying: None }
 }
 
 /// A worker who takes everybody else for dead.
@@ -42,6 +42,10 @@ fn heir(pid: u32) -> Options {
     let mut options = options(pid);
     options.worker.is_dead = |_| true;
     options
+}
+
+fn order(way: Way) -> Order {
+    Order { kind: RunKind::Prepare, way, plan: serde_json::Value::Null, warnings: vec!["dear".into()] }
 }
 
 async fn drive(
@@ -52,7 +56,7 @@ async fn drive(
     options: &Options,
 ) -> Result<Ended, Failure> {
     let jobs = [fake.job()];
-    work(catalog, id, way, &jobs, Vec::new(), options, &CancellationToken::new(), &mut |_| {}).await
+    work(catalog, id, &order(way), &jobs, options, &CancellationToken::new(), &mut |_| {}).await
 }
 
 async fn phase(catalog: &Catalog, id: &PointId) -> Phase {
@@ -71,7 +75,7 @@ async fn every_unit_is_done_once_in_order_and_never_more_at_once_than_there_are_
     let jobs = [fake.job()];
     let cancel = CancellationToken::new();
     let mut seen = |snapshot: &Snapshot| snapshots.push(snapshot.clone());
-    let ended = work(&catalog, &id, Way::Forward, &jobs, vec!["dear".into()], &options(1), &cancel, &mut seen).await;
+    let ended = work(&catalog, &id, &order(Way::Forward), &jobs, &options(1), &cancel, &mut seen).await;
     assert!(is_done(&ended), "{ended:?}");
     assert_eq!(phase(&catalog, &id).await, Phase::Prepared);
     {
@@ -143,7 +147,7 @@ async fn a_run_that_is_out_of_time_or_asked_to_stop_goes_on_later() {
     let cancel = CancellationToken::new();
     cancel.cancel();
     let jobs = [fake.job()];
-    let ended = work(&catalog, &id, Way::Forward, &jobs, Vec::new(), &options(2), &cancel, &mut |_| {}).await;
+    let ended = work(&catalog, &id, &order(Way::Forward), &jobs, &options(2), &cancel, &mut |_| {}).await;
     assert!(matches!(ended, Ok(Ended::Cancelled)), "{ended:?}");
     assert!(is_done(&drive(&catalog, &id, Way::Forward, &fake, &options(3)).await));
     assert!(fake.world().made.values().all(|made| *made == 1));
@@ -174,7 +178,13 @@ async fn an_aborted_run_leaves_nothing_and_the_point_can_be_prepared_anew() {
 fn events_of_an_earlier_run_say_nothing_of_a_later_one() {
     let key = UnitKey { database: "db".into(), unit: "u".into() };
     let record = provider_api::Record { text: "t".into(), what: 1.into(), slot: None, warning: None };
-    let started = |run: &str| PointEvent::PrepareStarted { run: run.into(), at: chrono::Utc::now(), warnings: vec![] };
+    let started = |run: &str| PointEvent::RunStarted {
+        run: run.into(),
+        kind: RunKind::Prepare,
+        at: chrono::Utc::now(),
+        warnings: vec![],
+        plan: serde_json::Value::Null,
+    };
     let done = |run: &str| PointEvent::UnitRecord {
         run: run.into(),
         database: "db".into(),

@@ -111,6 +111,11 @@ pub enum Step {
 pub trait Fence: Send + Sync {
     /// Whether the driver may still act, looked up now. An error must be passed on; the call must not be sent then.
     async fn pass(&self) -> Result<(), ProviderError>;
+
+    /// The same, before a call that destroys what this run did not make.
+    async fn destroy(&self) -> Result<(), ProviderError> {
+        self.pass().await
+    }
 }
 
 /// The right to act on a stored intent.

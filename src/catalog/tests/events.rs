@@ -13,21 +13,24 @@ fn alphabet() -> Vec<PointEvent> {
         sealed(),
         lost(),
         prepare_started(),
+        run_started(RunKind::Restore),
+        run_started(RunKind::Drill),
+        run_started(RunKind::Prune),
         work_held(),
         unit_intent(),
         unit_record(),
         PointEvent::WorkReleased { run: "r".to_owned() },
-        PointEvent::PrepareAborting { run: "r".to_owned(), at: moment() },
-        PointEvent::PrepareDone { run: "r".to_owned(), at: moment() },
-        PointEvent::PrepareAborted { run: "r".to_owned(), at: moment() },
+        PointEvent::RunAborting { run: "r".to_owned(), at: moment() },
+        PointEvent::RunDone { run: "r".to_owned(), at: moment() },
+        PointEvent::RunAborted { run: "r".to_owned(), at: moment() },
     ]
 }
 
-/// Every sequence of up to five events that is accepted, with its phase.
+/// Every sequence of up to seven events that is accepted, with its phase.
 fn accepted(mut visit: impl FnMut(&[PointEvent], Phase)) {
     let alphabet = alphabet();
     let mut frontier = vec![(Vec::new(), Phase::Empty)];
-    for _ in 0..6 {
+    for _ in 0..8 {
         let mut next = Vec::new();
         for (sequence, phase) in frontier {
             visit(&sequence, phase);
@@ -43,6 +46,19 @@ fn accepted(mut visit: impl FnMut(&[PointEvent], Phase)) {
     }
 }
 
+/// Whether a run that prepares has ended well.
+fn prepared(events: &[PointEvent]) -> bool {
+    let mut last = None;
+    events.iter().any(|event| match event {
+        PointEvent::RunStarted { kind, .. } => {
+            last = Some(*kind);
+            false
+        }
+        PointEvent::RunDone { .. } => last == Some(RunKind::Prepare),
+        _ => false,
+    })
+}
+
 #[test]
 fn every_log_that_is_accepted_tells_a_true_story() {
     let mut count = 0;
@@ -52,7 +68,7 @@ fn every_log_that_is_accepted_tells_a_true_story() {
         let at = |name: &str| names.iter().position(|n| *n == name);
         let times = |name: &str| names.iter().filter(|n| **n == name).count();
         assert!(names.is_empty() || at("opened") == Some(0), "{names:?}");
-        for once in ["opened", "recorded", "void", "capture_completed", "sealed", "lost", "prepare_done"] {
+        for once in ["opened", "recorded", "void", "capture_completed", "sealed", "lost"] {
             assert!(times(once) <= 1, "{names:?}");
         }
         // Never a false good: a restore time needs `opened` before it and no verdict of void, and sealing needs the settings.
@@ -73,7 +89,8 @@ fn every_log_that_is_accepted_tells_a_true_story() {
             Some("void") => Some(State::Void),
             Some("lost") => Some(State::Lost),
             _ if matches!(phase, Phase::Preparing | Phase::Aborting) => Some(State::Preparing),
-            _ if phase == Phase::Prepared => Some(State::Prepared),
+            _ if phase == Phase::Pruned => Some(State::Lost),
+            _ if prepared(events) => Some(State::Prepared),
             _ if at("sealed").is_some() => Some(State::Sealed),
             _ if at("recorded").is_some() => Some(State::Recorded),
             _ => None,
@@ -95,7 +112,7 @@ fn a_point_is_preparing_until_every_data_set_is_prepared() {
     assert_eq!((phase, point.state), (Phase::Preparing, Some(State::Preparing)));
     assert_eq!(point.databases[0].data_sets[0].state.as_deref(), Some("preparing"));
     assert!(point.warnings.contains(&"twice the capacity".to_owned()));
-    let done = PointEvent::PrepareDone { run: "r".to_owned(), at: moment() };
+    let done = PointEvent::RunDone { run: "r".to_owned(), at: moment() };
     let (phase, point) = at_work(&[unit_intent(), unit_record(), done]).unwrap();
     assert_eq!((phase, point.state), (Phase::Prepared, Some(State::Prepared)));
     let set = &point.databases[0].data_sets[0];
@@ -105,8 +122,8 @@ fn a_point_is_preparing_until_every_data_set_is_prepared() {
 
 #[test]
 fn an_aborted_point_is_sealed_again_and_can_be_prepared_anew() {
-    let aborting = PointEvent::PrepareAborting { run: "r".to_owned(), at: moment() };
-    let aborted = PointEvent::PrepareAborted { run: "r".to_owned(), at: moment() };
+    let aborting = PointEvent::RunAborting { run: "r".to_owned(), at: moment() };
+    let aborted = PointEvent::RunAborted { run: "r".to_owned(), at: moment() };
     let (phase, point) = at_work(&[aborting.clone(), aborted.clone()]).unwrap();
     assert_eq!((phase, point.state), (Phase::Sealed, Some(State::Sealed)));
     assert_eq!(point.databases[0].data_sets[0].state.as_deref(), Some("ok"));
@@ -121,7 +138,7 @@ fn a_point_with_work_going_on_cannot_be_lost_behind_its_back() {
 
 #[test]
 fn an_ended_log_takes_nothing_more() {
-    for phase in [Phase::Void, Phase::Lost] {
+    for phase in [Phase::Void, Phase::Lost, Phase::Pruned] {
         assert!(phase.ended());
         assert!(alphabet().iter().all(|event| may_follow(phase, event).is_err()));
     }
@@ -160,7 +177,10 @@ fn the_events_keep_their_shape() {
     event warnings
     at databases event
     at data_sets event reason
-    at event run warnings
+    at event kind run warnings
+    at event kind run warnings
+    at event kind run warnings
+    at event kind run warnings
     event hold run
     database event intent run unit
     database done event record run unit

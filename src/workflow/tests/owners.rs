@@ -1,7 +1,10 @@
 //! Two workers at one run.
 
 use super::*;
+use crate::workflow::AlsoAsk;
+use crate::workflow::fence::RunFence;
 use crate::workflow::hold::{self, Standing};
+use provider_api::{Fence, ProviderError};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +75,7 @@ async fn a_machine_that_was_suspended_past_its_lease_does_nothing_before_it_has_
 #[test]
 fn in_one_boot_the_boot_clock_decides_and_elsewhere_the_wall_clock_with_tolerance() {
     let now = chrono::Utc::now();
-    let mut run = Run::new("r".to_owned());
+    let mut run = Run::new("r".to_owned(), RunKind::Prepare, serde_json::Value::Null);
     assert_eq!(hold::standing(&run, &options(1), now), Standing::Free);
     let mine = hold::fresh(&options(1));
     run.hold = Some(mine.clone());
@@ -86,4 +89,41 @@ fn in_one_boot_the_boot_clock_decides_and_elsewhere_the_wall_clock_with_toleranc
     let after = |seconds| mine.until + chrono::TimeDelta::seconds(seconds);
     assert_eq!(hold::standing(&run, &elsewhere, after(20)), Standing::Held(mine.clone()));
     assert_eq!(hold::standing(&run, &elsewhere, after(31)), Standing::Forsaken);
+}
+
+#[derive(Debug)]
+struct PodsRun;
+
+#[async_trait::async_trait]
+impl Fence for PodsRun {
+    async fn pass(&self) -> Result<(), ProviderError> {
+        Err(ProviderError::new(ErrorKind::Fenced, "the pods run again", "stop them"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_something_is_destroyed_more_is_asked_than_before_something_is_made() {
+    let catalog = memory().await;
+    let id = point(&catalog).await;
+    let (log, _) = PointLog::resume(&catalog, &id).await.unwrap();
+    let mut options = options(1);
+    let hold = hold::fresh(&options);
+    assert!(RunFence::new(&options, log.watcher(), hold.clone()).destroy().await.is_ok());
+    options.before_destroying = Some(AlsoAsk(Arc::new(PodsRun)));
+    let fence = RunFence::new(&options, log.watcher(), hold);
+    assert!(fence.pass().await.is_ok());
+    assert_eq!(fence.destroy().await.unwrap_err().message, "the pods run again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_another_kind_is_in_the_way() {
+    let (catalog, fake) = (memory().await, Fake::new(4, 2));
+    let id = point(&catalog).await;
+    let short = Options { time_out: Some(Duration::from_secs(30)), ..options(1) };
+    assert!(matches!(drive(&catalog, &id, Way::Forward, &fake, &short).await, Ok(Ended::TimedOut { .. })));
+    let drill = Order { kind: RunKind::Drill, ..order(Way::Forward) };
+    let ended = work(&catalog, &id, &drill, &[fake.job()], &options(1), &CancellationToken::new(), &mut |_| {}).await;
+    let refused = ended.unwrap_err();
+    assert_eq!((refused.exit, refused.name.as_str()), (Exit::Refused, "other_work"));
+    assert!(refused.hint.contains("stillpoint prepare"), "{}", refused.hint);
 }
