@@ -7,5 +7,8 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == stillpoint::guard::ARGUMENT) {
         return stillpoint::guard::main();
     }
+    if stillpoint::guard::init::is_first() {
+        return stillpoint::guard::init::main();
+    }
     stillpoint::cli::main()
 }

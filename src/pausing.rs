@@ -4,7 +4,7 @@ use crate::catalog::{self, Catalog};
 use crate::failure::{Exit, Failure};
 use crate::note::{Kind, LocalNotes, NotedPod};
 use crate::point::Pod;
-use crate::recovery::{self, Found, Opened, Opening, Recovered, Standing};
+use crate::recovery::{self, Found, Leases, Opened, Opening, Recovered, Standing};
 use crate::restore_point::attempt::{Attempt, Attempted};
 use crate::restore_point::create::{Seen, state_failure};
 use crate::restore_point::report;
@@ -50,7 +50,7 @@ pub async fn pause(settings: &Settings, length: Duration, cancel: &CancellationT
     if !left.failures.is_empty() {
         return left;
     }
-    let Prepared { ready, pods, warnings, failures } = target::prepare(settings).await;
+    let Prepared { ready, pods, watched: _, warnings, failures } = target::prepare(settings).await;
     left.pods = pods;
     left.warnings = warnings;
     left.failures = failures;
@@ -67,11 +67,14 @@ pub async fn pause(settings: &Settings, length: Duration, cancel: &CancellationT
         pause_for: Some(length),
         started,
         pods: &ready,
+        // Nothing is claimed of a pause but that the pods are closed.
+        watched: &[],
         notes: &notes,
         catalog: None,
+        leases: None,
         max_outage: settings.window.max_outage,
     };
-    let Attempted { outcome, pods, failures } = attempt.run(seen, cancel).await;
+    let Attempted { outcome, pods, watching: _, failures } = attempt.run(seen, cancel).await;
     left.pods = pods;
     left.failures = failures;
     if outcome.handed_over {
@@ -108,7 +111,13 @@ pub async fn unpause(settings: &Settings, addresses_only: bool, force: bool) -> 
             return left;
         }
     };
-    let (found, damaged) = recovery::find(Some(&notes), None).await;
+    let (mut found, mut damaged) = recovery::find(Some(&notes), None).await;
+    let leases = Leases::look(settings).await;
+    let (elsewhere, unreadable) = leases.found();
+    found.extend(
+        elsewhere.into_iter().filter(|f| found.iter().all(|known| known.note.id != f.note.id)).collect::<Vec<_>>(),
+    );
+    damaged.extend(unreadable.into_iter().chain(leases.unread.iter().cloned()));
     let mut left = Left { warnings: damaged.into_iter().map(|f| f.message).collect(), ..Left::default() };
     let named = if addresses_only { named(settings).await } else { Vec::new() };
     let concerned: Vec<&Found> = found.iter().filter(|f| !addresses_only || concerns(f, &named)).collect();
@@ -127,13 +136,17 @@ pub async fn unpause(settings: &Settings, addresses_only: bool, force: bool) -> 
         left.take(unpause_targets(settings, true).await);
     } else {
         release_found(settings, &notes, &found, &mut left).await;
+        // That of a living window is its owner's to give back.
+        for id in recovery::opened(&found, &left.failures) {
+            left.warnings.extend(leases.free(&id).await);
+        }
     }
     left
 }
 
 /// Where the targets' pods are, as written and as resolved.
 async fn named(settings: &Settings) -> Vec<String> {
-    let written = settings.targets.iter().flat_map(|target| target.addresses.iter().cloned());
+    let written = settings.targets.iter().flat_map(|target| target.addresses().iter().cloned());
     let resolved = target::resolve_settings(settings).await.unwrap_or_default();
     written.chain(resolved.into_iter().map(|pod| pod.address)).collect()
 }
@@ -198,7 +211,8 @@ impl Left {
 
 /// Releases what dead runs left paused, of every note that can be found. Living windows stay untouched.
 /// The catalog is looked at where it can be reached; releasing does not wait for it.
-pub async fn recover(settings: &Settings) -> Left {
+/// A Lease whose holder cannot be judged is watched until it is stale, or `cancel` is.
+pub async fn recover(settings: &Settings, cancel: &CancellationToken) -> Left {
     let mut left = Left::default();
     let patience = settings.window.release_wait;
     let (notes, mut unread) = match LocalNotes::open(&settings.state_dir) {
@@ -213,6 +227,11 @@ pub async fn recover(settings: &Settings) -> Left {
         Vec::new()
     };
     left.absorb(recovery::release_all(&notes, None, &dead(&local), patience).await);
+    let known = recovery::opened(&local, &left.failures);
+    let settled = recovery::settle_leases(settings, &notes, &known, cancel).await;
+    left.absorb(settled.recovered);
+    let not_done = settled.living.into_iter().chain(settled.unread);
+    left.warnings.extend(not_done.map(|failure| failure.report().message));
     match Catalog::open(settings.catalog_url.as_str(), catalog::Options::default()).await {
         Ok(catalog) => {
             let (mut found, damaged) = recovery::find(None, Some(&catalog)).await;
@@ -242,8 +261,10 @@ async fn unpause_targets(settings: &Settings, settled: bool) -> Left {
         Ok(pods) => pods,
         Err(failures) => return Left { failures, ..left },
     };
-    let noted =
-        |pod: target::Pod| NotedPod { name: pod.name, target: pod.target, can_check: true, endpoint: pod.endpoint };
+    let noted = |pod: target::Pod| {
+        let target::Pod { name, target, address: _, endpoint, identity } = pod;
+        NotedPod { name, target, can_check: true, endpoint, identity }
+    };
     let pods: Vec<NotedPod> = pods.into_iter().map(noted).collect();
     let window = &settings.window;
     left.open(

@@ -82,6 +82,34 @@ pub struct Pod {
     pub state: PodState,
 }
 
+/// One pod before and after a window: a line of the evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodRow {
+    /// The target's name.
+    pub target: String,
+    /// The pod's name.
+    pub pod: String,
+    /// As the preflight saw it; `None`: it was not there.
+    pub before: Option<PodSeen>,
+    /// As it was after the window; `None`: it was gone.
+    pub after: Option<PodSeen>,
+}
+
+/// What one look says of a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodSeen {
+    /// Its UID; `None` where there is no Kubernetes.
+    pub uid: Option<String>,
+    /// Its address.
+    pub address: Option<String>,
+    /// As `kubectl get pods` would say: `Running`, `Pending` ...
+    pub status: String,
+    /// Restarts of all its containers together; `None` where nothing counts them.
+    pub restarts: Option<u32>,
+    /// Since when it runs, RFC 3339.
+    pub started: Option<String>,
+}
+
 /// What is proven quiet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StillPeriod {
@@ -172,6 +200,10 @@ pub struct Point {
     pub attempts: Vec<Attempt>,
     /// Every pod.
     pub pods: Vec<Pod>,
+    /// Every pod before and after the good window, where Kubernetes or DNS tells; the only field that is left out when
+    /// there is nothing to say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pod_table: Vec<PodRow>,
     /// Every database.
     pub databases: Vec<Database>,
     /// What a person should know.

@@ -1,15 +1,17 @@
 //! Finding open window notes: which are of the living and to be respected, which are of the dead and to be released.
 
+mod leases;
 mod opening;
 mod record;
 #[cfg(test)]
 mod tests;
 
+pub use leases::{Leases, settle as settle_leases};
 pub use opening::{Opened, Opening, open};
 
 use crate::catalog::{self, Catalog};
 use crate::failure::{Exit, Failure};
-use crate::note::{GuardReport, GuardStatus, Kind, Life, LocalNotes, OpenWindowNote, VERSION};
+use crate::note::{GuardReport, GuardStatus, Kind, Life, LocalNotes, OpenWindowNote, VERSION, boot_id};
 use crate::point::{Pod, PodState};
 use crate::restore_point::report;
 use crate::wall;
@@ -96,7 +98,7 @@ fn find_local(notes: &LocalNotes, found: &mut Vec<Found>, failures: &mut Vec<Fai
             failures.extend(damaged.iter().map(|error| damaged_note(&report::chain(error))));
             for note in listed {
                 let guard = notes.guard(&note);
-                let standing = standing(&note, guard.as_ref());
+                let standing = standing_of(&note, guard.as_ref(), local_life(notes, &note));
                 found.push(Found { note, guard, local: true, standing });
             }
         }
@@ -117,8 +119,21 @@ fn damaged_note(detail: &str) -> Failure {
     Failure::new(Exit::Refused, "note_damaged", detail.to_owned(), hint)
 }
 
+/// Of a note in this state folder more is known than its process: the owner of a window holds the folder's lock for as
+/// long as it lives, whatever container it lives in. A restarted container finds it free.
+fn local_life(notes: &LocalNotes, note: &OpenWindowNote) -> Life {
+    let life = note.owner.life();
+    let same_kernel = boot_id().is_ok_and(|id| id == note.owner.boot_id);
+    let gone = || notes.lock().is_ok();
+    if life == Life::Unknown && same_kernel && note.kind == Kind::Window && gone() { Life::Dead } else { life }
+}
+
 fn standing(note: &OpenWindowNote, guard: Option<&GuardReport>) -> Standing {
-    let (status, owner, passed) = (guard.map(|g| g.status), note.owner.life(), note.deadline_has_passed());
+    standing_of(note, guard, note.owner.life())
+}
+
+fn standing_of(note: &OpenWindowNote, guard: Option<&GuardReport>, owner: Life) -> Standing {
+    let (status, passed) = (guard.map(|g| g.status), note.deadline_has_passed());
     if matches!(status, Some(GuardStatus::Released | GuardStatus::StoodDown)) {
         // The pods are open. An owner that works may take long to compare and to record; one that is stopped never will.
         return match owner {
@@ -139,6 +154,14 @@ fn standing(note: &OpenWindowNote, guard: Option<&GuardReport>) -> Standing {
         Life::Dead => Standing::Dead,
         Life::Alive | Life::Unknown => Standing::Living,
     }
+}
+
+/// Notes whose pods were opened just now: all that were dead, unless a failure says that one was not.
+pub fn opened(found: &[Found], failures: &[Failure]) -> Vec<String> {
+    if failures.iter().any(|failure| failure.exit == Exit::MaybePaused) {
+        return Vec::new();
+    }
+    found.iter().filter(|found| found.is_dead()).map(|found| found.note.id.clone()).collect()
 }
 
 /// Why a new window must not be opened while this note is there.

@@ -29,6 +29,12 @@ fn wrong_units_types_and_zeros() {
 }
 
 #[test]
+fn lengths_and_counts_of_retention_that_cannot_be_meant() {
+    let text = format!("[prune]\nkeep = \"30m\"\nkeep_last = 0\nkeeep = 1\n{WHOLE}");
+    assert_snapshot!(said(&text, "prune --yes"));
+}
+
+#[test]
 fn sums_that_leave_a_window_no_room() {
     let text = format!("[window]\nmax_outage = \"40s\"\nretry_after = \"10s\"\nhold = \"20s\"\n{WHOLE}");
     assert_snapshot!(said(&text, "config check"));
@@ -80,8 +86,7 @@ fn a_region_that_is_missing_and_the_places_it_may_come_from() {
 
 #[test]
 fn keys_of_the_design_that_this_version_lacks() {
-    let text = "[window]\nignore = [\"x\"]\n[[target]]\nname = \"a\"\nkubernetes = { namespace = \"n\", release = \"r\" }\n\
-                [[target]]\nname = \"b\"\nsrv = \"_scalardb._tcp.example\"\nresolver = \"127.0.0.1:53\"\n[[database]]\n\
+    let text = "[[target]]\nname = \"b\"\naddresses = [\"10.0.0.4:60051\"]\n[[database]]\n\
                 name = \"c\"\nprovider = \"cosmos\"\n[[schedule]]\nname = \"nightly\"\ncron = \"0 3 * * *\"\n";
     assert_snapshot!(said(text, "create"));
 }

@@ -21,11 +21,24 @@ fn words_and_flags_that_are_not_known() {
         "create --wait-timeout 0s",
         "create --hold 10s --pause-duration 5000",
         "create --time-zone Asia/Tokio",
+        "create -n ns-scalar",
+        "create -r scalardl-ledger --address 10.0.0.4:60051",
+        "create --window-only --region eu-west-1",
+        "create --window-only --address 10.0.0.4:60051 --hold auto",
+        "create --window-only --address 10.0.0.4:60051 --wait sealed",
+        "create -r scalardl-ledger --tls --output sak",
+        "check --output sak",
         "show",
         "show ../../etc/passwd",
         "seal a b",
         "prepare",
         "prepare a --wait-timeout 10",
+        "prune",
+        "prune --keep 30m",
+        "prune --keep 30 --keep-last 0",
+        "prune --keep-last 3 --yes --dry-run",
+        "prune --output json",
+        "show a --by-recovery",
         "pause --for ten",
         "config",
         "config shwo",
@@ -40,16 +53,7 @@ fn words_and_flags_that_are_not_known() {
 #[test]
 fn verbs_and_flags_of_the_design_that_this_version_lacks() {
     let mut s = Session::with_config(WHOLE);
-    for line in [
-        "restore x --yes-restore x",
-        "verify x",
-        "drill",
-        "prune --dry-run",
-        "agent",
-        "create -r scalardl-ledger -n ns-scalar",
-        "create -r scalardl-ledger --output json",
-        "restore x --output json",
-    ] {
+    for line in ["agent", "agent --output json"] {
         s.run(line);
     }
     assert_snapshot!(s.transcript());
@@ -84,12 +88,14 @@ fn a_usage_error_in_json_has_the_shape_of_its_verb() {
         "warnings",
         "error",
     ];
-    let cases: [(&str, &[&str]); 14] = [
+    let cases: [(&str, &[&str]); 16] = [
         ("", point),
         ("check", point),
         ("create", point),
         ("show", point),
         ("seal", point),
+        ("prepare", point),
+        ("restore", point),
         ("pause", point),
         ("unpause", point),
         ("recover", point),

@@ -22,7 +22,7 @@ fn read(path: impl AsRef<Path>) -> String {
 fn pages() -> Vec<PathBuf> {
     let docs = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let markdown = docs.filter(|path| path.extension().is_some_and(|e| e == "md"));
-    markdown.chain(["README.md", "sandbox/README.md"].map(|page| root().join(page))).collect()
+    markdown.chain(["README.md", "sandbox/README.md", "deploy/iam/README.md"].map(|page| root().join(page))).collect()
 }
 
 /// The rows of tables whose first cell is `cell`.
@@ -36,6 +36,14 @@ fn every_violation_has_its_row_in_the_runbook_and_its_name_in_the_design() {
     for name in Name::ALL {
         assert_eq!(rows(&runbook, &format!("`{name}` |")).len(), 1, "docs/runbook.md: {name}");
         assert!(design.contains(name.as_str()), "docs/design.md: {name}");
+    }
+}
+
+#[test]
+fn every_rule_of_verification_has_its_row_in_the_runbook() {
+    let runbook = read("docs/runbook.md");
+    for rule in provider_api::Rule::ALL {
+        assert_eq!(rows(&runbook, &format!("`{rule}` |")).len(), 1, "docs/runbook.md: {rule}");
     }
 }
 
@@ -60,11 +68,15 @@ fn every_verb_has_its_row_in_the_readme() {
 }
 
 #[test]
-fn every_iam_action_that_is_called_is_in_the_readme() {
+fn every_iam_action_that_is_called_is_in_the_readme_or_in_a_policy_that_it_links_to() {
     let readme = read("README.md");
+    assert!(readme.contains("(deploy/iam/README.md)"));
+    let policies: String =
+        ["backup", "restore", "verify", "prune"].map(|d| read(format!("deploy/iam/{d}.json"))).concat();
     for operation in provider_dynamodb::limits::ALL {
         let action = operation.action();
-        assert!(readme.contains(&format!("`{action}`")), "README.md: {action}");
+        let named = readme.contains(&format!("`{action}`")) || policies.contains(&format!("\"{action}\""));
+        assert!(named, "README.md and deploy/iam: {action}");
     }
 }
 

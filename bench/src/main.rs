@@ -7,6 +7,7 @@ mod program;
 mod report;
 mod round;
 mod setup;
+mod verify;
 mod window;
 
 use report::Report;
@@ -34,10 +35,15 @@ async fn run() -> Outcome<()> {
     }
     let folder: PathBuf = own.parent().and_then(|profile| profile.parent()).unwrap_or(&own).join("bench");
     let mut report = Report::new();
-    for setup in setup::all(std::env::args().skip(1))? {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let only_verify = words == ["verify"];
+    let setups = if only_verify { Vec::new() } else { setup::all(words.into_iter())? };
+    for setup in setups {
         eprintln!("{} pods, answers after {} ms ...", setup.pods, setup.answer_ms);
         report.setups.push(setup.measure(&binary).await?);
     }
+    eprintln!("verify against its read rate ...");
+    report.verify = Some(verify::measure(&binary).await?);
     print!("{}", report.text());
     println!("\nall numbers: {}", report.write(&folder)?.display());
     Ok(())

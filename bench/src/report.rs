@@ -4,6 +4,7 @@ use crate::{
     Outcome,
     numbers::{greatest, median, rounded},
     setup::Measured,
+    verify::Verified,
     window::Window,
 };
 use chrono::Utc;
@@ -22,6 +23,8 @@ const FEW_ROUNDS: f64 = 10.0;
 const START_MS: f64 = 100.0;
 /// Resident memory while idle, MB.
 const IDLE_MB: f64 = 25.0;
+/// The part of its read rate that `verify` uses.
+const USED: f64 = 0.95;
 
 /// Everything of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -32,6 +35,8 @@ pub struct Report {
     pub machine: Machine,
     /// One for each combination of pods and answers.
     pub setups: Vec<Measured>,
+    /// `verify` against the rate it was given.
+    pub verify: Option<Verified>,
 }
 
 /// The machine. Pods, database and the measured program share it.
@@ -61,7 +66,12 @@ impl Machine {
 impl Report {
     /// Nothing measured yet.
     pub fn new() -> Self {
-        Self { at: Utc::now().format("%Y%m%dT%H%M%SZ").to_string(), machine: Machine::this(), setups: Vec::new() }
+        Self {
+            at: Utc::now().format("%Y%m%dT%H%M%SZ").to_string(),
+            machine: Machine::this(),
+            setups: Vec::new(),
+            verify: None,
+        }
     }
 
     /// The table, and the targets one by one.
@@ -115,6 +125,16 @@ impl Report {
             let guard = measured.typical(|w| w.guard_idle_mb.unwrap_or(f64::NAN));
             let text = format!("{named}: the guard holds {guard:.1} MB while idle (target {IDLE_MB})");
             targets.push((guard < IDLE_MB, text));
+        }
+        if let Some(verify) = &self.verify {
+            let text = format!(
+                "verify: {:.1} % of {} read units a second used, {:.0} MB at most (target {:.0} %)",
+                verify.used * 100.0,
+                verify.budget,
+                verify.peak_mb,
+                USED * 100.0
+            );
+            targets.push((verify.used >= USED, text));
         }
         targets
     }

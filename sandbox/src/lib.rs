@@ -2,6 +2,7 @@
 //!
 //! - [`pods`]: Scalar Admin servers on loopback with the gates of the real ones, planted faults, and a log of the truth.
 //! - [`dynamodb`]: DynamoDB with history-keeping point-in-time recovery, in process and over the wire.
+//! - [`dns`]: a DNS server for SRV, A and AAAA records that come, go and fail on request.
 //! - [`bank`]: a workload of ScalarDB transactions through the pods' gates, and its auditor.
 //! - [`judge`]: says from those logs whether a restore time is good and whether a pod was left paused.
 //! - [`Sandbox`]: all of it together, with a remote control.
@@ -11,6 +12,7 @@
 pub mod bank;
 pub mod clock;
 mod control;
+pub mod dns;
 pub mod dynamodb;
 pub mod judge;
 pub mod pods;

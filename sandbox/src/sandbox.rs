@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -101,6 +102,8 @@ pub(crate) struct Inner {
     clock: Clock,
     database: DynamoDb,
     bank: Mutex<Option<Arc<Bank>>>,
+    /// How often the clients went to work.
+    shifts: AtomicU64,
 }
 
 impl Inner {
@@ -164,7 +167,8 @@ impl Sandbox {
         let traffic = config.traffic;
         let bank =
             traffic.then(|| Arc::new(Bank::start(config.bank.clone(), Arc::new(database.clone()), pods.clone())));
-        let inner = Arc::new(Inner { config, pods, clock, database, bank: Mutex::new(bank) });
+        let inner =
+            Arc::new(Inner { config, pods, clock, database, bank: Mutex::new(bank), shifts: AtomicU64::new(1) });
         tokio::spawn(serve_database(inner.database.clone(), endpoint, shutdown.clone()));
         tokio::spawn(crate::control::serve(control, Arc::clone(&inner), shutdown.clone()));
         let end = shutdown.clone().drop_guard();
@@ -250,6 +254,17 @@ impl Sandbox {
         if let Some(bank) = bank {
             bank.stop().await;
         }
+    }
+
+    /// Lets the clients go to work, as after [`Sandbox::stop_traffic`]. What the bank did before is not in its counts. A repeat
+    /// does nothing.
+    pub fn start_traffic(&self) {
+        let mut bank = self.inner.bank.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another seed: the same one would give the same ids to other transactions.
+        let shift = self.inner.shifts.fetch_add(1, Ordering::Relaxed);
+        let config = BankConfig { seed: self.config().bank.seed.wrapping_add(shift), ..self.config().bank.clone() };
+        let store = Arc::new(self.inner.database.clone());
+        bank.get_or_insert_with(|| Arc::new(Bank::start(config, store, self.inner.pods.clone())));
     }
 
     /// Ends it: traffic first, then servers.

@@ -138,6 +138,12 @@ impl Pod<'_> {
                 "Raise the limit of open files (`ulimit -n`, LimitNOFILE=): each pod takes one, and a few hundred more \
                  are used.",
             ),
+            // Somebody took the connection: that is no absence.
+            ConnectFailure::Tcp(error)
+                if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted) =>
+            {
+                self.cut_off("connecting", &error.to_string())
+            }
             ConnectFailure::Tcp(error) => self.new_error(
                 Kind::Unreachable,
                 format!("cannot be reached: {error}"),

@@ -4,6 +4,7 @@ use super::point::{OpenedDatabase, PointEvent, RunKind, rfc3339};
 use crate::point::{DataSetReport, Database, ErrorReport, Point, State, Verdict};
 use chrono::{DateTime, Utc};
 use provider_api::{RestoreTime, UnixNanos};
+use serde::Deserialize;
 
 /// Where a point's log stands: what is already true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -339,7 +340,7 @@ fn recorded(point: &mut Point, event: &PointEvent) {
         pods,
         clocks,
         warnings,
-        evidence: _,
+        evidence,
     } = event
     else {
         return;
@@ -354,6 +355,8 @@ fn recorded(point: &mut Point, event: &PointEvent) {
     point.client_outage_ms = Some(*client_outage_ms);
     point.attempts.clone_from(attempts);
     point.pods.clone_from(pods);
+    // Points of earlier versions have no such table.
+    point.pod_table = evidence.get("pods").and_then(|rows| Vec::deserialize(rows).ok()).unwrap_or_default();
     for database in &mut point.databases {
         database.clock = clocks.get(&database.name).cloned();
     }

@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use provider_api::Mono;
 use serde::{Deserialize, Serialize};
 
-const PREFIX: &str = "locks/pause";
+const PAUSE: &str = "pause";
 
 /// How long after its end a lock is still respected: the wall clocks of two machines differ.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(5);
@@ -87,16 +87,22 @@ pub enum Acquired {
     },
 }
 
-/// The pause lock, held. Dropping it releases nothing: the end of its time does.
+/// The pause lock, or another of the catalog's, held. Dropping it releases nothing: the end of its time does.
 #[derive(Debug)]
 pub struct PauseLock {
     store: Store,
+    prefix: String,
     owner: Owner,
     nonce: String,
     until: DateTime<Utc>,
     /// The same on our monotonic clock: a step of the wall clock neither ends nor prolongs what we hold. Others judge by
     /// the wall clock, and then it is not ours any more by their entry in the log.
     ends: Mono,
+}
+
+/// Where the log of a lock is.
+fn prefix(name: &str) -> String {
+    format!("locks/{name}")
 }
 
 /// A wall time in the near future on the monotonic clock.
@@ -115,16 +121,35 @@ impl PauseLock {
         until: DateTime<Utc>,
         is_dead: impl Fn(&Owner) -> bool,
     ) -> Result<Acquired, CatalogError> {
+        Self::acquire_named(catalog, PAUSE, owner, until, is_dead).await
+    }
+
+    /// The same for another lock of the catalog: letters, digits, `-` and `_`.
+    pub async fn acquire_named(
+        catalog: &Catalog,
+        name: &str,
+        owner: Owner,
+        until: DateTime<Utc>,
+        is_dead: impl Fn(&Owner) -> bool,
+    ) -> Result<Acquired, CatalogError> {
+        let prefix = prefix(name);
         let nonce = nonce();
         let ends = mono_at(until);
         let mut lost = None;
         for _ in 0..RACES {
-            let (mut log, current) = last(&catalog.store).await?;
+            let (mut log, current) = last(&catalog.store, &prefix).await?;
             let now = Utc::now();
             if let Some(holder) = current {
                 // Ours: an earlier try of this call arrived though its answer was lost.
                 if holder.nonce == nonce {
-                    return Ok(Acquired::Held(PauseLock { store: catalog.store.clone(), owner, nonce, until, ends }));
+                    return Ok(Acquired::Held(PauseLock {
+                        store: catalog.store.clone(),
+                        prefix,
+                        owner,
+                        nonce,
+                        until,
+                        ends,
+                    }));
                 }
                 let same_boot = holder.owner.host == owner.host && holder.owner.boot_id == owner.boot_id;
                 let free = holder.expired(now) || (same_boot && is_dead(&holder.owner));
@@ -135,30 +160,37 @@ impl PauseLock {
             let event = LockEvent::Acquired { owner: owner.clone(), nonce: nonce.clone(), until };
             match log.append(now, &[event]).await {
                 Ok(_) => {
-                    return Ok(Acquired::Held(PauseLock { store: catalog.store.clone(), owner, nonce, until, ends }));
+                    return Ok(Acquired::Held(PauseLock {
+                        store: catalog.store.clone(),
+                        prefix,
+                        owner,
+                        nonce,
+                        until,
+                        ends,
+                    }));
                 }
                 Err(error) if error.kind == CatalogErrorKind::Conflict => lost = Some(error),
                 Err(error) => return Err(error),
             }
         }
-        Err(lost.unwrap_or_else(|| CatalogError::conflict(PREFIX, "many at once")))
+        Err(lost.unwrap_or_else(|| CatalogError::conflict(&prefix, "many at once")))
     }
 
     /// Reads the lock again. Ask after a window: a lock that is not `Held` voids it (LockLost).
     pub async fn still_held(&self) -> Result<Holding, CatalogError> {
-        Ok(self.holding(last(&self.store).await?.1, Mono::now()))
+        Ok(self.holding(last(&self.store, &self.prefix).await?.1, Mono::now()))
     }
 
     /// Holds the lock until a later time. Fails with `Conflict` when it is not ours any more. Never inside a window.
     pub async fn renew(&mut self, until: DateTime<Utc>) -> Result<(), CatalogError> {
         let event = LockEvent::Renewed { owner: self.owner.clone(), nonce: self.nonce.clone(), until };
-        let (mut log, current) = last(&self.store).await?;
+        let (mut log, current) = last(&self.store, &self.prefix).await?;
         match self.holding(current, Mono::now()) {
             // Nobody has it, and whoever wants it as well must win the same number.
             Holding::Held | Holding::Expired => log.append(Utc::now(), &[event]).await?,
             Holding::Lost { by } => {
                 let by = by.map_or_else(|| "nobody".to_owned(), |owner| format!("{} pid {}", owner.host, owner.pid));
-                return Err(CatalogError::conflict(PREFIX, &by));
+                return Err(CatalogError::conflict(&self.prefix, &by));
             }
         };
         self.until = until;
@@ -169,7 +201,7 @@ impl PauseLock {
     /// Gives the lock back. A lock that is not ours any more is left alone, so a repeat is harmless.
     pub async fn release(&self) -> Result<(), CatalogError> {
         let event = LockEvent::Released { owner: self.owner.clone(), nonce: self.nonce.clone() };
-        let (mut log, current) = last(&self.store).await?;
+        let (mut log, current) = last(&self.store, &self.prefix).await?;
         if current.is_none_or(|current| current.nonce != self.nonce) {
             return Ok(());
         }
@@ -178,6 +210,11 @@ impl PauseLock {
             // Another has just taken what had expired: nothing of ours is left to give back.
             Ok(_) | Err(_) => Ok(()),
         }
+    }
+
+    /// What tells this holding from any other.
+    pub fn nonce(&self) -> &str {
+        &self.nonce
     }
 
     /// Until when it is ours.
@@ -196,11 +233,11 @@ impl PauseLock {
 
 /// Who has taken the pause lock and not released it, whether or not its time has passed.
 pub async fn lock_status(catalog: &Catalog) -> Result<Option<LockStatus>, CatalogError> {
-    Ok(last(&catalog.store).await?.1)
+    Ok(last(&catalog.store, &prefix(PAUSE)).await?.1)
 }
 
-async fn last(store: &Store) -> Result<(Log<LockEvent>, Option<LockStatus>), CatalogError> {
-    let (log, batch) = Log::<LockEvent>::read_last(store, PREFIX).await?;
+async fn last(store: &Store, prefix: &str) -> Result<(Log<LockEvent>, Option<LockStatus>), CatalogError> {
+    let (log, batch) = Log::<LockEvent>::read_last(store, prefix).await?;
     let status = batch.and_then(|batch| match batch.events.into_iter().next_back() {
         Some(LockEvent::Acquired { owner, nonce, until } | LockEvent::Renewed { owner, nonce, until }) => {
             Some(LockStatus { owner, until, nonce })

@@ -2,7 +2,7 @@
 
 use crate::catalog::PointId;
 use crate::failure::{Exit, Failure};
-use crate::settings::{Environment, Flags, Loaded, Needs, Settings, load};
+use crate::settings::{Environment, Flags, Loaded, Needs, Settings, has_file, load};
 use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -19,6 +19,8 @@ pub enum Output {
     Table,
     /// One JSON object, whatever the exit code.
     Json,
+    /// `create` only: what scalar-admin-for-kubernetes prints, and nothing on failure.
+    Sak,
 }
 
 /// How progress and logs are printed to stderr.
@@ -40,7 +42,7 @@ pub struct Global {
     /// Folder for open window notes and the guard's log [default: STILLPOINT_STATE_DIR, else ~/.local/state/stillpoint]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     pub state_dir: Option<PathBuf>,
-    /// Data on stdout: a table for people, or exactly one JSON object
+    /// Data on stdout: a table for people, or exactly one JSON object (`create` also takes sak)
     #[arg(long, global = true, value_enum, default_value_t, value_name = "table|json", hide_possible_values = true)]
     #[arg(help_heading = "Global options")]
     pub output: Output,
@@ -68,6 +70,17 @@ pub struct PodFlags {
     /// Speak TLS, expecting this name in the pods' certificate
     #[arg(long, value_name = "NAME", help_heading = "Pods")]
     pub override_authority: Option<String>,
+}
+
+/// A Helm release, by the flags of scalar-admin-for-kubernetes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ReleaseFlags {
+    /// The pods of a Helm release, instead of the file's targets; without a file, and without a database, the window only
+    #[arg(short, long, value_name = "NAME", conflicts_with = "addresses", help_heading = "Pods")]
+    pub release_name: Option<String>,
+    /// The namespace of that release [default: default]
+    #[arg(short, long, value_name = "NAME", requires = "release_name", help_heading = "Pods")]
+    pub namespace: Option<String>,
 }
 
 /// Which database, where the file names at most one.
@@ -121,6 +134,15 @@ impl PodFlags {
     }
 }
 
+impl ReleaseFlags {
+    /// Lays these over `flags`.
+    pub fn add_to(&self, flags: &mut Flags) {
+        let ReleaseFlags { release_name, namespace } = self.clone();
+        flags.release = release_name;
+        flags.namespace = namespace;
+    }
+}
+
 impl DatabaseFlags {
     /// Lays these over `flags`.
     pub fn add_to(&self, flags: &mut Flags) {
@@ -151,6 +173,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// Whether there is a configuration file, or one was named.
+    pub fn has_file(&self) -> bool {
+        let flags = Flags { config: self.global.config.clone(), ..Flags::default() };
+        has_file(&flags, &self.environment)
+    }
+
     /// Resolves the settings with the flags that `add` lays over the global ones. Problems are in what comes back:
     /// `recover` and `unpause` go on releasing pods in spite of them.
     pub fn load(&self, needs: Needs, add: impl FnOnce(&mut Flags)) -> Loaded {

@@ -5,6 +5,7 @@ use super::failures::Failures;
 use super::output::{Body, Report};
 use super::signals;
 use crate::databases;
+use crate::kubernetes;
 use crate::note::LocalNotes;
 use crate::point::Point;
 use crate::restore_point::create::state_failure;
@@ -37,15 +38,21 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, Failures> {
     })?;
     let databases = databases::build(&settings.databases, settings.time_scale).await?;
     let notes = LocalNotes::open(&settings.state_dir);
-    let found = preflight::run(&settings, &databases, notes.as_ref().ok(), &signals::cancellation()).await;
+    let cancel = signals::cancellation();
+    let (found, lacking, rivals) = tokio::join!(
+        preflight::run(&settings, &databases, notes.as_ref().ok(), &cancel),
+        kubernetes::lacking(&settings),
+        kubernetes::rivals::warnings(&settings)
+    );
     let mut failures = Failures::from(found.failures);
+    lacking.failures.into_iter().for_each(|failure| failures.push(failure));
     if let Err(error) = notes {
         failures.push(state_failure(&error));
     }
     let point = Point {
         pods: found.seen,
         databases: report::databases(&found.surveyed),
-        warnings: [warnings, found.warnings].concat(),
+        warnings: [warnings, found.warnings, lacking.warnings, rivals].concat(),
         ..Point::default()
     };
     Ok(Report { body: Body::Point(Box::new(point), args.view.into()), failures })

@@ -66,11 +66,12 @@ fn in_order(loaded: &Loaded) -> String {
         Some(path) => path.display().to_string(),
         None => "the command line".to_owned(),
     };
-    let pods = loaded.settings.targets.iter().map(|t| t.addresses.len()).sum();
+    let addresses = loaded.settings.targets.iter().map(|t| t.addresses().len()).sum();
+    // How many pods a release has, only its cluster knows.
+    let pods = if addresses == 0 { String::new() } else { format!(" with {}", count(addresses, "pod")) };
     format!(
-        "{place} is in order: {} with {}, {}\n",
+        "{place} is in order: {}{pods}, {}\n",
         count(loaded.settings.targets.len(), "target"),
-        count(pods, "pod"),
         count(loaded.settings.databases.len(), "database")
     )
 }

@@ -1,18 +1,18 @@
-//! `create`: makes a restore point.
+//! `create`: makes a restore point, or a window alone.
 
-use super::args::{Context, DatabaseFlags, PodFlags, ViewFlags, WindowFlags, length};
+use super::args::{Context, DatabaseFlags, Output, PodFlags, ReleaseFlags, ViewFlags, WindowFlags, length};
 use super::failures::Failures;
-use super::output::{Body, Report};
-use super::usage::not_in_this_version;
+use super::output::{Body, Report, Text};
 use super::watching::Watching;
-use super::{prepare, seal, signals};
+use super::{prepare, sak, seal, signals};
 use crate::catalog::{self, Catalog, PointId, PointLog};
 use crate::databases::{self, Database};
 use crate::failure::{Exit, Failure};
+use crate::point::Point;
 use crate::restore_point;
 use crate::restore_point::preflight::catalog_failure;
 use crate::restore_point::seal::Sealing;
-use crate::settings::{Needs, Settings};
+use crate::settings::{Flags, Hold, Needs, Settings};
 use crate::window::driver::Happened;
 use crate::window::protocol::Window;
 use clap::ValueEnum;
@@ -21,6 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 /// How long `--wait sealed` waits unless told: DynamoDB needs about five minutes.
 const WAIT: Duration = Duration::from_secs(60 * 60);
+
+/// A window alone is over when its command is.
+const NOTHING_RECORDED: &str =
+    "no database was asked: no restore time is chosen and nothing is recorded; keep the two times yourself";
 
 /// How far a point is to be when the command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -54,36 +58,73 @@ pub struct Args {
     /// How the point is shown.
     #[command(flatten)]
     pub view: ViewFlags,
-    /// A Helm release; not in this version.
-    #[arg(short, long, value_name = "NAME", hide = true)]
-    pub release_name: Option<String>,
-    /// A Kubernetes namespace; not in this version.
-    #[arg(short, long, value_name = "NAME", hide = true)]
-    pub namespace: Option<String>,
+    /// A Helm release.
+    #[command(flatten)]
+    pub release: ReleaseFlags,
+    /// Make the window and nothing else: no database is asked, no restore time is chosen, nothing is recorded
+    #[arg(long, conflicts_with_all = ["wait_timeout", "region", "endpoint"], help_heading = "Window")]
+    pub window_only: bool,
 }
 
 impl Args {
-    /// Refuses, all at once, what this version lacks.
-    fn refuse_lacking(&self) -> Result<(), Failures> {
-        const INSTEAD: &str = "name the pods themselves: --address host:port, once for each, or [[target]] in the file";
-        let mut failures = Failures::none();
-        for (flag, given) in [("--release-name", &self.release_name), ("--namespace", &self.namespace)] {
-            if given.is_some() {
-                failures.push(not_in_this_version(&format!("`{flag}`"), INSTEAD));
-            }
-        }
-        if failures.is_empty() { Ok(()) } else { Err(failures) }
+    /// Asked for, or meant: the flags of scalar-admin-for-kubernetes know no database.
+    fn is_window_only(&self, context: &Context) -> bool {
+        let names_database = self.database.region.is_some() || self.database.endpoint.is_some();
+        self.window_only || self.release.release_name.is_some() && !names_database && !context.has_file()
     }
+
+    fn add_to(&self, flags: &mut Flags) {
+        self.window.add_to(flags);
+        self.pods.add_to(flags);
+        self.release.add_to(flags);
+        self.database.add_to(flags);
+    }
+}
+
+/// The window alone, and the two times.
+async fn window_only(context: &Context, args: &Args) -> Result<Report, Failures> {
+    let (settings, warnings) = context.settings(Needs::PODS, |flags| args.add_to(flags))?;
+    if args.wait != Wait::Recorded {
+        let hint = "leave out `--wait`, or name a database in a configuration file";
+        let message = "a window without a database leaves nothing to seal or to prepare";
+        return Err(Failure::new(Exit::Usage, "contradiction", message, hint).into());
+    }
+    if settings.window.hold == Hold::Auto {
+        let hint = "say how long the pods are to stay paused: --hold 10s, or -d 10000";
+        let message = "`hold = \"auto\"` proves a second on a database's clock, and a window alone has no database";
+        return Err(Failure::new(Exit::Usage, "contradiction", message, hint).into());
+    }
+    let cancel = signals::cancellation();
+    let watching = Watching::start(context.progress());
+    let mut seen = |names: &[String], window: &Window, happened: &Happened<'_>| watching.seen(names, window, happened);
+    let mut created = restore_point::create::window_only(&settings, &cancel, &mut seen).await;
+    watching.finish();
+    created.point.warnings.splice(0..0, warnings);
+    if created.failures.is_empty() {
+        created.point.warnings.push(NOTHING_RECORDED.to_owned());
+    }
+    Ok(report(context, args, &settings, created.point, created.failures.into()))
+}
+
+/// What is printed of a point: as asked, its other form.
+fn report(context: &Context, args: &Args, settings: &Settings, point: Point, failures: Failures) -> Report {
+    let line = match context.global.output {
+        Output::Sak if failures.is_empty() => sak::line(&point, settings, args.view.time_zone),
+        _ => None,
+    };
+    let body = match line {
+        Some(line) => Body::Text(Text { key: "sak", text: Some(line), warnings: point.warnings }),
+        None => Body::Point(Box::new(point), args.view.into()),
+    };
+    Report { body, failures }
 }
 
 /// Makes the point and waits as asked.
 pub async fn run(context: &Context, args: &Args) -> Result<Report, Failures> {
-    args.refuse_lacking()?;
-    let (settings, warnings) = context.settings(Needs::ALL, |flags| {
-        args.window.add_to(flags);
-        args.pods.add_to(flags);
-        args.database.add_to(flags);
-    })?;
+    if args.is_window_only(context) {
+        return window_only(context, args).await;
+    }
+    let (settings, warnings) = context.settings(Needs::ALL, |flags| args.add_to(flags))?;
     let databases = databases::build(&settings.databases, settings.time_scale).await?;
     let cancel = signals::cancellation();
     let watching = Watching::start(context.progress());
@@ -104,7 +145,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, Failures> {
         }
         None => created.point,
     };
-    Ok(Report { body: Body::Point(Box::new(point), args.view.into()), failures })
+    Ok(report(context, args, &settings, point, failures))
 }
 
 /// What is to be reached after the record.

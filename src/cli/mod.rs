@@ -6,6 +6,7 @@ pub mod completions;
 pub mod config;
 pub mod create;
 pub mod demo;
+pub mod drill;
 pub mod failures;
 #[cfg(test)]
 mod kept;
@@ -15,8 +16,11 @@ pub mod output;
 pub mod pause;
 pub mod prepare;
 pub mod progress;
+pub mod prune;
 pub mod recover;
 pub mod render;
+pub mod restore;
+pub mod sak;
 pub mod sandbox;
 pub mod seal;
 pub mod show;
@@ -26,6 +30,8 @@ pub mod timeline;
 pub mod units;
 pub mod unpause;
 pub mod usage;
+pub mod verified;
+pub mod verify;
 pub mod watching;
 
 use crate::failure::{Exit, Failure};
@@ -41,7 +47,7 @@ use std::process::ExitCode;
 use usage::Glance;
 
 /// Every verb of this version, in the order of the help page.
-pub const VERBS: [&str; 14] = [
+pub const VERBS: [&str; 18] = [
     "demo",
     "sandbox",
     "check",
@@ -50,6 +56,10 @@ pub const VERBS: [&str; 14] = [
     "show",
     "seal",
     "prepare",
+    "restore",
+    "verify",
+    "drill",
+    "prune",
     "status",
     "pause",
     "unpause",
@@ -104,6 +114,14 @@ pub enum Verb {
     Seal(seal::Args),
     /// Make on-demand backups of every data set of a sealed point, as of its restore time; or undo that
     Prepare(prepare::Args),
+    /// Bring a prepared point back under its tables' own names; or undo that
+    Restore(restore::Args),
+    /// Prove by ScalarDB's own rules that restored tables are a sound set; reads only
+    Verify(verify::Args),
+    /// Restore a point under scratch names, verify and time it, and remove the copies; or undo that
+    Drill(drill::Args),
+    /// Say which points are older than they are kept, and remove their backups if told to
+    Prune(prune::Args),
     /// Show open windows, locks and runs
     Status(status::Args),
     /// Break glass: pause every pod, and let the guard unpause after a while
@@ -133,6 +151,7 @@ pub fn main() -> ExitCode {
     };
     logging::flush();
     report.print(glance.output, glance.log_format, &mut std::io::stdout().lock(), &mut std::io::stderr().lock());
+    crate::termination::say(&report.verdict_line());
     ExitCode::from(report.exit_code())
 }
 
@@ -153,6 +172,10 @@ fn run(cli: Cli, environment: Environment, glance: &Glance) -> Report {
     let Cli { global, verb } = cli;
     let context = Context { global, environment };
     let Some(verb) = verb else { return Report::failed(None, usage::no_verb()) };
+    if context.global.output == Output::Sak && !matches!(verb, Verb::Create(_)) {
+        let name = glance.verb.as_deref();
+        return Report::failed(name, usage::no_sak(name.unwrap_or_default()));
+    }
     let outcome = match &verb {
         Verb::Demo(args) => on_runtime(demo::run(&context, args)),
         Verb::Sandbox(args) => on_runtime(sandbox::run(&context, args)),
@@ -162,6 +185,10 @@ fn run(cli: Cli, environment: Environment, glance: &Glance) -> Report {
         Verb::Show(args) => on_runtime(show::run(&context, args)),
         Verb::Seal(args) => on_runtime(seal::run(&context, args)),
         Verb::Prepare(args) => on_runtime(prepare::run(&context, args)),
+        Verb::Restore(args) => on_runtime(restore::run(&context, args)),
+        Verb::Verify(args) => on_runtime(verify::run(&context, args)),
+        Verb::Drill(args) => on_runtime(drill::run(&context, args)),
+        Verb::Prune(args) => on_runtime(prune::run(&context, args)),
         Verb::Status(args) => on_runtime(status::run(&context, args)),
         Verb::Pause(args) => on_runtime(pause::run(&context, args)),
         Verb::Unpause(args) => on_runtime(unpause::run(&context, args)),

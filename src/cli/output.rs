@@ -2,10 +2,12 @@
 
 use super::args::{LogFormat, Output};
 use super::failures::Failures;
-use super::{render, timeline::View};
-use crate::demo::{Audited, Story};
-use crate::point::{ErrorReport, Pod, Point};
+use super::{render, timeline::View, verified};
+use crate::demo::{Audited, Look, Story};
+use crate::point::{ErrorReport, Pod, Point, State};
+use crate::restore_point::drill::{DrillReport, page};
 use crate::restore_point::prepare::RunReport;
+use crate::restore_point::verify::VerifyReport;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -24,6 +26,10 @@ pub struct Report {
 pub enum Body {
     /// `check`, `create`, `show`, `seal`, `prepare`, `pause`, `unpause`, `recover`, `demo`: a point, or as much of one as there is.
     Point(Box<Point>, View),
+    /// `verify`: a point, and what was found, unless nothing could be.
+    Verified(Box<Point>, Option<Box<VerifyReport>>, View),
+    /// `drill`: a point, and what was shown, if it came to an end; whether the page went to a file.
+    Drilled(Box<Point>, Option<Box<DrillReport>>, bool, View),
     /// `demo`: its point, and every second it tried.
     Demo(Box<Story>),
     /// Nothing more: all was printed while the command ran.
@@ -32,6 +38,8 @@ pub enum Body {
     List(List),
     /// `status`
     Status(Status),
+    /// `prune`
+    Prune(Prune),
     /// `config show`, `config check`
     Config(ConfigReport),
     /// Text for another program: under a key in JSON, bare otherwise.
@@ -44,6 +52,24 @@ struct DemoReport<'a> {
     #[serde(flatten)]
     point: &'a Point,
     seconds: &'a [Audited],
+    looks: &'a [Look],
+    transfers_after: u64,
+}
+
+/// A point with what a drill has shown.
+#[derive(Serialize)]
+struct DrilledPoint<'a> {
+    #[serde(flatten)]
+    point: &'a Point,
+    drill: Option<&'a DrillReport>,
+}
+
+/// A point with what verification found.
+#[derive(Serialize)]
+struct VerifiedPoint<'a> {
+    #[serde(flatten)]
+    point: &'a Point,
+    verify: Option<&'a VerifyReport>,
 }
 
 /// `list`: every readable point, oldest first.
@@ -74,6 +100,44 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// Why the command failed.
     pub error: Option<ErrorReport>,
+}
+
+/// `prune`: what retention would remove, or has.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Prune {
+    /// Nothing was removed: it was only asked what would be. `None` where the command failed before it looked.
+    pub dry_run: Option<bool>,
+    /// As it would be written; points that are younger are kept.
+    pub keep: Option<String>,
+    /// So many of the newest points that can be restored are kept at least.
+    pub keep_last: Option<u32>,
+    /// Every point that could be removed, oldest first.
+    pub points: Vec<PrunePoint>,
+    /// The command's exit code; set when it is printed.
+    pub exit_code: u8,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// Why the command failed.
+    pub error: Option<ErrorReport>,
+}
+
+/// One point that retention has looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PrunePoint {
+    /// The point's id.
+    pub id: String,
+    /// Where it stands now.
+    pub state: Option<State>,
+    /// T, RFC 3339.
+    pub restore_time: Option<String>,
+    /// Since T: on the databases' clocks where ages decide.
+    pub age_seconds: i64,
+    /// Backups that `prepare` made for it and that are recorded as being there.
+    pub backups: usize,
+    /// `keep`, `would_prune`, `pruned`, `failed`.
+    pub action: String,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// One open window note.
@@ -179,6 +243,9 @@ impl Report {
             Output::Json if matches!(self.body, Body::Nothing) => String::new(),
             Output::Json => format!("{}\n", self.json()),
             Output::Table => self.table(),
+            // Whoever reads the other tool's output takes any line for a success.
+            Output::Sak if matches!(self.body, Body::Text(_)) => self.table(),
+            Output::Sak => String::new(),
         };
         let _ = stdout.write_all(text.as_bytes());
         let _ = stdout.flush();
@@ -190,13 +257,27 @@ impl Report {
         let (exit_code, error) = (self.exit_code(), self.failures.report());
         let text = match &self.body {
             Body::Point(point, _) => serde_json::to_string(&Point { exit_code, error, ..Point::clone(point) }),
+            Body::Verified(point, found, _) => {
+                let point = Point { exit_code, error, ..Point::clone(point) };
+                serde_json::to_string(&VerifiedPoint { point: &point, verify: found.as_deref() })
+            }
+            Body::Drilled(point, found, ..) => {
+                let point = Point { exit_code, error, ..Point::clone(point) };
+                serde_json::to_string(&DrilledPoint { point: &point, drill: found.as_deref() })
+            }
             Body::Demo(story) => {
                 let point = Point { exit_code, error, ..story.point.clone() };
-                serde_json::to_string(&DemoReport { point: &point, seconds: &story.audits })
+                serde_json::to_string(&DemoReport {
+                    point: &point,
+                    seconds: &story.audits,
+                    looks: &story.looks,
+                    transfers_after: story.transfers_after,
+                })
             }
             Body::Nothing => return String::new(),
             Body::List(list) => serde_json::to_string(&List { exit_code, error, ..list.clone() }),
             Body::Status(status) => serde_json::to_string(&Status { exit_code, error, ..status.clone() }),
+            Body::Prune(prune) => serde_json::to_string(&Prune { exit_code, error, ..prune.clone() }),
             Body::Config(config) => serde_json::to_string(&ConfigReport { exit_code, error, ..config.clone() }),
             Body::Text(Text { key, text, warnings }) => {
                 let object = json!({ *key: text, "exit_code": exit_code, "warnings": warnings, "error": error });
@@ -210,12 +291,33 @@ impl Report {
         })
     }
 
+    /// The outcome in one line, for a container's last words: exit code, then the verdict or what went wrong.
+    pub fn verdict_line(&self) -> String {
+        let code = self.exit_code();
+        if let Some(ErrorReport { name, message, hint }) = self.failures.report() {
+            return format!("exit {code}: {name}: {message} (hint: {hint})").replace('\n', "; ");
+        }
+        let point = match &self.body {
+            Body::Point(point, _) => Some(&**point),
+            Body::Demo(story) => Some(&story.point),
+            _ => None,
+        };
+        let verdict = point.and_then(|point| Some((point.id.as_ref()?, point.restore_time.as_ref()?)));
+        match verdict {
+            Some((id, restore_time)) => format!("exit {code}: good: {id}, restore time {restore_time}"),
+            None => format!("exit {code}: done"),
+        }
+    }
+
     fn table(&self) -> String {
         match &self.body {
             Body::Point(point, view) => match render::point(point, *view) {
                 nothing if nothing.is_empty() && self.failures.is_empty() => "nothing to do\n".to_owned(),
                 told => told,
             },
+            Body::Verified(point, found, view) => verified::verified(point, found.as_deref(), *view),
+            Body::Drilled(point, Some(found), false, _) => page(point, found),
+            Body::Drilled(point, _, _, view) => render::point(point, *view),
             Body::Demo(story) => render::demo(story),
             Body::Nothing => String::new(),
             Body::List(list) if list.points.is_empty() && !self.failures.is_empty() => String::new(),
@@ -227,6 +329,8 @@ impl Report {
                 String::new()
             }
             Body::Status(status) => render::status(status),
+            Body::Prune(prune) if prune.points.is_empty() && !self.failures.is_empty() => String::new(),
+            Body::Prune(prune) => render::prune(prune),
             Body::Config(ConfigReport { summary: Some(summary), .. }) => summary.clone(),
             Body::Config(config) => render::config(config),
             Body::Text(text) => text.text.clone().unwrap_or_default(),
@@ -259,20 +363,24 @@ impl Body {
         match verb {
             Some("list") => Body::List(List::default()),
             Some("status") => Body::Status(Status::default()),
+            Some("prune") => Body::Prune(Prune::default()),
             Some("config") => Body::Config(ConfigReport::default()),
             Some("completions") => Body::Text(Text { key: "script", text: None, warnings: Vec::new() }),
             Some("sandbox") => Body::Text(Text { key: "config", text: None, warnings: Vec::new() }),
+            Some("drill") => Body::Drilled(Box::default(), None, false, View::default()),
+            Some("verify") => Body::Verified(Box::default(), None, View::default()),
             _ => Body::Point(Box::default(), View::default()),
         }
     }
 
     fn warnings(&self) -> &[String] {
         match self {
-            Body::Point(point, _) => &point.warnings,
+            Body::Point(point, _) | Body::Verified(point, ..) | Body::Drilled(point, ..) => &point.warnings,
             Body::Demo(story) => &story.point.warnings,
             Body::Nothing => &[],
             Body::List(list) => &list.warnings,
             Body::Status(status) => &status.warnings,
+            Body::Prune(prune) => &prune.warnings,
             Body::Config(config) => &config.warnings,
             Body::Text(text) => &text.warnings,
         }

@@ -3,6 +3,7 @@
 use super::args::Context;
 use super::failures::Failures;
 use super::output::Report;
+use super::signals;
 use crate::pausing;
 use crate::settings::Needs;
 
@@ -16,5 +17,5 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, Failures> {
     let loaded = context.load(Needs::NOTHING, |_| {});
     let problems = loaded.problems.iter().map(|p| p.to_string());
     let warnings = problems.chain(loaded.warnings.iter().cloned()).collect();
-    Ok(pausing::recover(&loaded.settings).await.report(warnings))
+    Ok(pausing::recover(&loaded.settings, &signals::cancellation()).await.report(warnings))
 }

@@ -1,9 +1,9 @@
 //! Tables for people. Scripts read the JSON.
 
-use super::output::{ConfigReport, Status};
+use super::output::{ConfigReport, Prune, Status};
 use super::timeline::{View, count, timeline};
 use crate::demo::Story;
-use crate::point::{DataSetReport, Database, PodState, Point, State, Verdict};
+use crate::point::{DataSetReport, Database, PodRow, PodSeen, PodState, Point, State, Verdict};
 use comfy_table::Table;
 use serde_json::Value;
 
@@ -32,6 +32,7 @@ pub fn point(point: &Point, view: View) -> String {
         timeline(point, view),
         violations(point, view),
         pods(point, view),
+        before_and_after(point, view),
         databases(&point.databases, view),
     ];
     let told: Vec<String> = sections.into_iter().filter(|s| !s.is_empty()).collect();
@@ -86,6 +87,33 @@ fn pods(point: &Point, view: View) -> String {
     text + &table(&["pod", "target", "address", "gate"], rows)
 }
 
+/// The pods before and after the window; of many, only those that do not read alike.
+fn before_and_after(point: &Point, view: View) -> String {
+    let collapse = point.pod_table.len() > MANY && !view.all;
+    let shown: Vec<_> = point.pod_table.iter().filter(|row| !collapse || row.before != row.after).collect();
+    let mut text = String::new();
+    if collapse {
+        let alike = point.pod_table.len() - shown.len();
+        text.push_str(&format!(
+            "{} before and after, {alike} unchanged (--all lists them)\n",
+            count(point.pod_table.len(), "pod")
+        ));
+    }
+    if shown.is_empty() {
+        return text;
+    }
+    let status = |seen: &Option<PodSeen>| seen.as_ref().map_or_else(|| "-".to_owned(), |seen| seen.status.clone());
+    let restarts = |seen: &Option<PodSeen>| match seen.as_ref().and_then(|seen| seen.restarts) {
+        Some(restarts) => restarts.to_string(),
+        None => "-".to_owned(),
+    };
+    let rows = shown.into_iter().map(|row| {
+        let PodRow { target, pod, before, after } = row;
+        [pod.clone(), target.clone(), status(before), restarts(before), status(after), restarts(after)]
+    });
+    text + &table(&["pod", "target", "status before", "restarts", "status after", "restarts"], rows)
+}
+
 fn databases(databases: &[Database], view: View) -> String {
     let mut out = Vec::new();
     for database in databases {
@@ -129,7 +157,7 @@ fn data_sets(sets: &[DataSetReport], view: View) -> String {
     text + &table(&["data set", "state", "restorable from", "restorable to", "reason"], rows)
 }
 
-/// `demo`: its restore point, and every second that it tried.
+/// `demo`: its restore point, every second that it tried, and how the bank's own tables fared.
 pub fn demo(story: &Story) -> String {
     let rows = story.audits.iter().map(|a| {
         [
@@ -143,7 +171,18 @@ pub fn demo(story: &Story) -> String {
     });
     let header = ["restored to", "what", "in doubt", "expected", "found", "balances"];
     let seconds = if story.audits.is_empty() { String::new() } else { format!("\n{}", table(&header, rows)) };
-    format!("{}{seconds}", point(&story.point, View::default()))
+    let rows = story.looks.iter().map(|look| {
+        [
+            format!("after {}", look.after.replace('_', " ")),
+            look.expected.to_string(),
+            look.found.to_string(),
+            look.missing_tables.join(", "),
+            if look.adds_up { "adds up" } else { "DOES NOT ADD UP" }.to_owned(),
+        ]
+    });
+    let header = ["the bank's own tables", "expected", "found", "gone", "balances"];
+    let looks = if story.looks.is_empty() { String::new() } else { format!("\n{}", table(&header, rows)) };
+    format!("{}{seconds}{looks}", point(&story.point, View::default()))
 }
 
 /// `list`
@@ -194,6 +233,46 @@ pub fn status(status: &Status) -> String {
         out.push(table(&["point", "run", "done", "worker", "until"], rows));
     }
     out.join("\n")
+}
+
+/// `prune`
+pub fn prune(prune: &Prune) -> String {
+    if prune.points.is_empty() {
+        return "no restore points that could be removed\n".to_owned();
+    }
+    let view = View::default();
+    let rows = prune.points.iter().map(|p| {
+        [
+            p.id.clone(),
+            p.state.map(state).unwrap_or_default().to_owned(),
+            p.restore_time.as_deref().map(|t| view.time(t)).unwrap_or_default(),
+            age(p.age_seconds),
+            p.backups.to_string(),
+            p.action.replace('_', " "),
+            p.reason.clone(),
+        ]
+    });
+    let rows = table(&["id", "state", "restore time", "age", "backups", "what", "why"], rows);
+    let going: Vec<_> = prune.points.iter().filter(|p| p.action == "would_prune").collect();
+    let backups = going.iter().map(|p| p.backups).sum();
+    match (prune.dry_run.unwrap_or_default(), going.is_empty()) {
+        (false, _) => rows,
+        (true, true) => format!("{rows}nothing would be removed\n"),
+        (true, false) => format!(
+            "{rows}{} with {} would be removed; nothing was: --yes does it\n",
+            count(going.len(), "point"),
+            count(backups, "backup")
+        ),
+    }
+}
+
+/// In the largest unit that says something.
+fn age(seconds: i64) -> String {
+    match seconds.max(0) {
+        s @ 0..3_600 => format!("{} min", s / 60),
+        s @ 3_600..172_800 => format!("{} h", s / 3_600),
+        s => format!("{} d", s / 86_400),
+    }
 }
 
 /// `config show` and `config check`
@@ -350,6 +429,33 @@ mod tests {
         assert!(text.contains("\npod-3 ") && !text.contains("\npod-4 "), "{text}");
         let text = point(&many, View { all: true, ..View::default() });
         assert!(text.contains("\nt999 ") && text.contains("\npod-49 "), "{text}");
+    }
+
+    #[test]
+    fn retention_says_what_would_go_and_why_and_that_nothing_went() {
+        let point = |id: &str, age_seconds: i64, action: &str, reason: &str| crate::cli::output::PrunePoint {
+            id: id.into(),
+            state: Some(State::Prepared),
+            restore_time: Some("2026-10-01T03:00:08Z".into()),
+            age_seconds,
+            backups: 6,
+            action: action.into(),
+            reason: reason.into(),
+        };
+        let mut told = Prune {
+            dry_run: Some(true),
+            keep: Some("30days".into()),
+            points: vec![
+                point("nightly-20261001T030000Z", 4_600_000, "would_prune", "older than 30days"),
+                point("nightly-20261122T030000Z", 90_000, "keep", "the newest that can be restored"),
+                point("nightly-20261123T030000Z", 600, "keep", "newer than the newest that can be restored"),
+            ],
+            ..Prune::default()
+        };
+        let dry = prune(&told);
+        told.dry_run = Some(false);
+        told.points.iter_mut().take(1).for_each(|point| point.action = "pruned".into());
+        insta::assert_snapshot!(format!("{dry}\n{}\n{}", prune(&told), prune(&Prune::default())));
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn announce(context: &Context, file: &Path, toml: &str, control: &str, seed: u64
             });
             format!("{object}\n")
         }
-        Output::Table => format!(
+        Output::Table | Output::Sak => format!(
             "{toml}\n# The lines above are in {file}. In another terminal:\n#   export {}\n\
              #   stillpoint create --wait sealed --config {file}\n\
              # Faults and logs of the pods: {control} (GET /log, GET /pods, POST /pods/0/fault). Seed {seed}.\n\

@@ -6,7 +6,7 @@ use super::output::{Body, LockReport, NoteReport, Report, Status};
 use crate::catalog::{self, Catalog, LockStatus, Options, lock_status};
 use crate::note::{GuardReport, GuardStatus, LocalNotes, NotedPod};
 use crate::point::{Pod, PodState};
-use crate::recovery::{self, Found, Standing};
+use crate::recovery::{self, Found, Leases, Standing};
 use crate::restore_point::create::state_failure;
 use crate::restore_point::preflight::catalog_failure;
 use crate::restore_point::prepare::run_report;
@@ -41,6 +41,17 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, Failures> {
         }
         Err(error) => failures.push(state_failure(&error)),
     }
+    let leases = Leases::look(&loaded.settings).await;
+    let (elsewhere, damaged) = leases.found();
+    let new = elsewhere.iter().filter(|found| status.notes.iter().all(|known| known.id != found.note.id)).map(note);
+    status.notes.extend(new.collect::<Vec<_>>());
+    damaged.into_iter().for_each(|failure| failures.push(failure));
+    status.warnings.extend(leases.unread.iter().map(|failure| failure.report().message));
+    status.locks.extend(leases.holders().map(|(name, holder, until)| LockReport {
+        name,
+        holder,
+        until: wall::rfc3339(until),
+    }));
     if let Some(catalog) = &catalog {
         match lock_status(catalog).await {
             Ok(lock) => status.locks.extend(lock.filter(|l| !l.expired(Utc::now())).map(lock_report)),

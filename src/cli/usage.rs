@@ -7,16 +7,7 @@ use clap::error::ErrorKind;
 use std::ffi::OsString;
 
 /// Verbs of the design that this version lacks.
-const LACKING: [(&str, &str); 5] = [
-    (
-        "restore",
-        "restore each table to the point's restore_time by point-in-time recovery; docs/runbook.md has the calls",
-    ),
-    ("verify", "docs/runbook.md says how to look at a restored table"),
-    ("drill", "docs/runbook.md says how to restore under a scratch name"),
-    ("prune", "points are small; keep them"),
-    ("agent", "run `stillpoint create` from cron or a CronJob"),
-];
+const LACKING: [(&str, &str); 1] = [("agent", "run `stillpoint create` from cron or a CronJob")];
 
 /// What can be seen of a command line without understanding it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +32,11 @@ impl Glance {
                 None => (word, None),
             };
             match flag {
-                "--output" if value.or_else(|| rest.next()) == Some("json") => glance.output = Output::Json,
+                "--output" => match value.or_else(|| rest.next()) {
+                    Some("json") => glance.output = Output::Json,
+                    Some("sak") => glance.output = Output::Sak,
+                    _ => {}
+                },
                 "--log-format" if value.or_else(|| rest.next()) == Some("json") => glance.log_format = LogFormat::Json,
                 "--config" | "--state-dir" if value.is_none() => drop(rest.next()),
                 _ if !word.starts_with('-') && glance.verb.is_none() => glance.verb = Some(word.to_owned()),
@@ -89,6 +84,12 @@ pub fn unknown_verb(verb: &str) -> Failure {
     Failure::new(Exit::Usage, "usage", format!("unknown command `{verb}`"), hint)
 }
 
+/// The output of another tool, of which only one verb has an equal.
+pub fn no_sak(verb: &str) -> Failure {
+    let message = format!("`{verb}` has no output that scalar-admin-for-kubernetes has");
+    Failure::new(Exit::Usage, "usage", message, "`--output sak` is for `create`; use `--output json`")
+}
+
 /// Something of the design that this version lacks.
 pub fn not_in_this_version(what: &str, instead: &str) -> Failure {
     Failure::new(Exit::Usage, "not_in_this_version", format!("{what} is not in this version"), instead)
@@ -110,6 +111,7 @@ mod tests {
         }
         assert_eq!(glance("create --log-format json").log_format, LogFormat::Json);
         assert_eq!(glance("create -- --output json").output, Output::Table);
+        assert_eq!(glance("create --output=sak").output, Output::Sak);
     }
 
     #[test]

@@ -141,7 +141,9 @@ fn answer(event: &Event) -> String {
             UnpauseAnswer::ConnectionRefused => "connection refused".to_owned(),
             UnpauseAnswer::Failed => "failed".to_owned(),
         },
+        Event::PodsChanged(change) => format!("{} on {}: {}", change.name, change.subject, change.detail),
         Event::ConnectionBroke(_, detail) | Event::GuardLost(detail) | Event::Cancelled(detail) => detail.clone(),
+        Event::NoLongerExists(_) => "Kubernetes no longer has it".to_owned(),
         Event::Start | Event::Tick => String::new(),
     }
 }

@@ -1,6 +1,9 @@
-//! The demo's story, on a sandbox: traffic, a restore point made by this same program's own commands, and restores of
-//! every table to T and to seconds in full traffic, each read through ScalarDB's recovery rules.
+//! The demo's story, on a sandbox: traffic, a restore point made by this same program's own commands, restores of every
+//! table to T and to seconds in full traffic, each read through ScalarDB's recovery rules; then a disaster, and the way
+//! back under the original names.
 
+mod commands;
+mod disaster;
 mod restore;
 mod seconds;
 
@@ -8,20 +11,17 @@ use crate::failure::{Exit, Failure};
 use crate::point::Point;
 use restore::Restorer;
 use serde::Serialize;
-use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 use stillpoint_sandbox::bank::AuditReport;
 use stillpoint_sandbox::{Sandbox, SandboxConfig};
-use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
 /// Seconds in full traffic that are tried.
 const TRAFFIC_SECONDS: usize = 8;
 /// Traffic before the restore point, so that there are seconds to choose from.
 const TRAFFIC_BEFORE: Duration = Duration::from_secs(10);
-/// 300 s of PITR lag become 5 s, restores of minutes become seconds.
-const TIME_SCALE: f64 = 60.0;
+/// 300 s of PITR lag become 2.5 s, restores of minutes become seconds.
+const TIME_SCALE: f64 = 120.0;
 
 /// Any key will do for the sandbox; the SDK wants one to sign with.
 pub const CREDENTIALS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "sandbox"), ("AWS_SECRET_ACCESS_KEY", "sandbox")];
@@ -45,6 +45,23 @@ pub struct Audited {
     pub adds_up: bool,
 }
 
+/// The bank's own tables, read through recovery.
+#[derive(Clone, Debug, Serialize)]
+pub struct Look {
+    /// After what: `disaster`, `restore`, `new_traffic`.
+    pub after: &'static str,
+    /// Sum of all balances that there should be.
+    pub expected: i64,
+    /// Sum of all balances found.
+    pub found: i64,
+    /// Tables that are not there.
+    pub missing_tables: Vec<String>,
+    /// Records that no recovery can explain.
+    pub anomalies: usize,
+    /// Whether every table is there and the balances add up.
+    pub adds_up: bool,
+}
+
 /// What the demo showed.
 #[derive(Clone, Debug, Default)]
 pub struct Story {
@@ -52,6 +69,10 @@ pub struct Story {
     pub point: Point,
     /// Every second that was tried, T first.
     pub audits: Vec<Audited>,
+    /// The bank's own tables, step by step.
+    pub looks: Vec<Look>,
+    /// Transfers that were committed on the restored tables.
+    pub transfers_after: u64,
     /// Why it did not show what it should.
     pub failures: Vec<Failure>,
 }
@@ -82,7 +103,7 @@ async fn chapters(seed: u64, story: &mut Story, say: &mut dyn FnMut(&str)) -> Re
     tokio::time::sleep(TRAFFIC_BEFORE).await;
 
     say("stillpoint create --wait sealed");
-    story.point = create(&file).await?;
+    story.point = commands::run(&file, &["create", "--wait", "sealed"]).await?;
     let t = restore_time(&story.point)?;
     say(&format!("restore point {}: T = {}", story.point.id.as_deref().unwrap_or("-"), seconds::text(t)));
 
@@ -91,8 +112,10 @@ async fn chapters(seed: u64, story: &mut Story, say: &mut dyn FnMut(&str)) -> Re
     let others = seconds::in_traffic(seed, TRAFFIC_SECONDS, restorer.traffic(&story.point)?);
     say(&format!("restoring every table to T, and to {} other seconds, under scratch names", others.len()));
     story.audits = audits(&restorer, t, &others, expected, say).await?;
+    judge(&story.audits)?;
+    disaster::strike_and_restore(&sandbox, &restorer, &file, expected, story, say).await?;
     sandbox.stop().await;
-    judge(&story.audits)
+    Ok(())
 }
 
 async fn audits(
@@ -147,29 +170,6 @@ fn judge(audits: &[Audited]) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Void, "nothing_shown", message, "Run it again with another --seed."));
     }
     Ok(())
-}
-
-/// Runs this program's own `create`, as a user would, and reads its JSON. Its progress goes to our stderr.
-async fn create(config: &Path) -> Result<Point, Failure> {
-    let mut command = tokio::process::Command::new("/proc/self/exe");
-    command.args(["create", "--wait", "sealed", "--output", "json", "--config"]).arg(config);
-    command.env_remove("STILLPOINT_CONFIG").env_remove("STILLPOINT_STATE_DIR");
-    command.envs(CREDENTIALS).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command.spawn().map_err(|e| trouble("`stillpoint create` did not start", &e))?;
-    let mut json = Vec::new();
-    if let Some(mut stdout) = child.stdout.take() {
-        stdout.read_to_end(&mut json).await.map_err(|e| trouble("cannot read from `stillpoint create`", &e))?;
-    }
-    let status = child.wait().await.map_err(|e| trouble("`stillpoint create` cannot be waited for", &e))?;
-    let point: Point = serde_json::from_slice(&json)
-        .map_err(|e| trouble(&format!("`stillpoint create` ended with {status} and no JSON"), &e))?;
-    match &point.error {
-        None => Ok(point),
-        Some(error) => {
-            let message = format!("`stillpoint create` failed: {}", error.message);
-            Err(Failure::new(Exit::Void, &error.name, message, error.hint.clone()))
-        }
-    }
 }
 
 fn restore_time(point: &Point) -> Result<i64, Failure> {

@@ -20,7 +20,9 @@ const RESTORES_AT_ONCE: usize = 50;
 const PACE: Duration = Duration::from_millis(125);
 /// Between two looks at a table that is being restored.
 const LOOK: Duration = Duration::from_millis(500);
-/// Nothing takes this long at 1:60.
+/// The partition key that ScalarDB gives each of its tables.
+const KEY: &str = "concatenatedPartitionKey";
+/// Nothing takes this long at the demo's scale.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The bank's tables in a DynamoDB.
@@ -80,6 +82,74 @@ impl Restorer {
         let accounts: Vec<(String, Vec<Item>)> =
             self.accounts.iter().map(|table| (table.clone(), items.remove(table).unwrap_or_default())).collect();
         Ok(audit(expected, &accounts, &coordinator))
+    }
+
+    /// Reads the bank's own tables and audits them; says which are not there.
+    pub async fn read_originals(&self, expected: i64) -> Result<(AuditReport, Vec<String>), Failure> {
+        let mut missing = Vec::new();
+        let mut items: HashMap<String, Vec<Item>> = HashMap::new();
+        for table in self.tables() {
+            let described = self.client.describe_table().table_name(&table).send().await;
+            match described.map_err(aws_sdk_dynamodb::error::SdkError::into_service_error) {
+                Ok(_) => {
+                    let read = self.items(&table).await?;
+                    items.insert(table, read);
+                }
+                Err(error) if error.is_resource_not_found_exception() => missing.push(table),
+                Err(error) => return Err(trouble(&format!("table {table} cannot be looked at"), &error)),
+            }
+        }
+        let coordinator = items.remove(COORDINATOR_TABLE).unwrap_or_default();
+        let accounts: Vec<(String, Vec<Item>)> =
+            self.accounts.iter().map(|table| (table.clone(), items.remove(table).unwrap_or_default())).collect();
+        Ok((audit(expected, &accounts, &coordinator), missing))
+    }
+
+    /// Deletes half of the rows, past ScalarDB.
+    pub async fn delete_every_other_row(&self, table: &str) -> Result<(), Failure> {
+        for key in self.keys(table).await?.into_iter().step_by(2) {
+            let deleted = self.client.delete_item().table_name(table).key(KEY, key).send().await;
+            deleted.map_err(|e| trouble(&format!("a row of {table} cannot be deleted"), &e.into_service_error()))?;
+        }
+        Ok(())
+    }
+
+    /// Sets every balance to zero, past ScalarDB.
+    pub async fn overwrite_balances(&self, table: &str) -> Result<(), Failure> {
+        for key in self.keys(table).await? {
+            let update = self.client.update_item().table_name(table).key(KEY, key);
+            let update = update.update_expression("SET balance = :nothing");
+            let update = update.expression_attribute_values(":nothing", AttributeValue::N("0".to_owned()));
+            let updated = update.send().await;
+            updated.map_err(|e| trouble(&format!("a row of {table} cannot be changed"), &e.into_service_error()))?;
+        }
+        Ok(())
+    }
+
+    /// Drops the table, past ScalarDB; returns when it is gone.
+    pub async fn drop_table(&self, table: &str) -> Result<(), Failure> {
+        let dropped = self.client.delete_table().table_name(table).send().await;
+        dropped.map_err(|e| trouble(&format!("table {table} cannot be dropped"), &e.into_service_error()))?;
+        let give_up = tokio::time::Instant::now() + PATIENCE;
+        while self.client.describe_table().table_name(table).send().await.is_ok() {
+            if tokio::time::Instant::now() >= give_up {
+                let slow = std::io::Error::from(std::io::ErrorKind::TimedOut);
+                return Err(trouble(&format!("table {table} is not gone yet"), &slow));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    async fn keys(&self, table: &str) -> Result<Vec<AttributeValue>, Failure> {
+        let scan = self.client.scan().table_name(table).consistent_read(true);
+        let mut pages = scan.into_paginator().items().send();
+        let mut keys = Vec::new();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|e| trouble(&format!("table {table} cannot be read"), &e.into_service_error()))?;
+            keys.extend(item.get(KEY).cloned());
+        }
+        Ok(keys)
     }
 
     fn tables(&self) -> Vec<String> {

@@ -1,12 +1,13 @@
 //! The parent's end of the pipe.
 
+use super::init::{self, Pipes};
 use super::message::{FromGuard, ToGuard};
 use crate::note::OpenWindowNote;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, Command};
 
 /// How long a guard may take to answer. It connects to nobody before it does.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -14,53 +15,96 @@ const ANSWER: Duration = Duration::from_secs(10);
 const TELL: Duration = Duration::from_millis(50);
 
 /// A guard that watches this process.
-#[derive(Debug)]
 pub struct GuardLink {
-    child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
+    guard: Guard,
+    input: Box<dyn AsyncWrite + Send + Unpin>,
+    output: Lines<BufReader<Box<dyn AsyncRead + Send + Unpin>>>,
     /// A message could not be written in time: no further one is tried that nobody waits for.
     deaf: bool,
 }
 
+/// Which process it is.
+#[derive(Debug)]
+enum Guard {
+    /// One that was started for this window.
+    Child(Child),
+    /// The container's first process: it outlives this one, and while it lives it is the guard of every window.
+    First,
+}
+
+impl std::fmt::Debug for GuardLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GuardLink").field("guard", &self.guard).field("deaf", &self.deaf).finish_non_exhaustive()
+    }
+}
+
 impl GuardLink {
-    /// Starts a guard and waits until it is armed. The error says why there is none; then nothing may be paused.
+    /// Starts a guard, or takes the container's first process where it is one, and waits until it is armed. The error says why there is none; then nothing may be paused.
     pub async fn arm(note: &OpenWindowNote, state_folder: &Path) -> Result<Self, String> {
-        Self::start(note, state_folder, false).await
+        match init::pipes() {
+            Some(pipes) => Self::first(pipes).armed(note, state_folder, false).await,
+            None => Self::child()?.armed(note, state_folder, false).await,
+        }
     }
 
     /// Starts a guard in place of a lost one, for a process that sends nothing any more, and lets it go on releasing.
     pub async fn carry_on_anew(note: &OpenWindowNote, state_folder: &Path) -> Result<(), String> {
-        Self::start(note, state_folder, true).await?.carry_on().await
+        Self::child()?.armed(note, state_folder, true).await?.carry_on().await
     }
 
-    async fn start(note: &OpenWindowNote, state_folder: &Path, releasing: bool) -> Result<Self, String> {
+    fn new(
+        guard: Guard,
+        input: impl AsyncWrite + Send + Unpin + 'static,
+        output: impl AsyncRead + Send + Unpin + 'static,
+    ) -> Self {
+        let output: Box<dyn AsyncRead + Send + Unpin> = Box::new(output);
+        GuardLink { guard, input: Box::new(input), output: BufReader::new(output).lines(), deaf: false }
+    }
+
+    fn first(Pipes { messages, answers }: Pipes) -> Self {
+        Self::new(Guard::First, messages, answers)
+    }
+
+    fn child() -> Result<Self, String> {
         // The running program, also when its file was replaced meanwhile.
         let mut command = Command::new("/proc/self/exe");
-        command.arg(super::ARGUMENT).env_remove("STILLPOINT_FAULT");
+        command.arg(super::ARGUMENT).env_remove("STILLPOINT_FAULT").env_remove(init::PIPES);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(|e| format!("the guard did not start: {e}"))?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err("the guard has no pipes".to_owned());
         };
-        let mut link = GuardLink { child, input, output: BufReader::new(output).lines(), deaf: false };
+        Ok(Self::new(Guard::Child(child), input, output))
+    }
+
+    async fn armed(mut self, note: &OpenWindowNote, state_folder: &Path, releasing: bool) -> Result<Self, String> {
         let arm = ToGuard::Arm { note: Box::new(note.clone()), state_folder: state_folder.to_owned(), releasing };
-        if let Err(error) = link.ask(&arm, FromGuard::Armed).await {
-            // Were it armed after all, it would find its pipe closed and end this process.
-            let _ = link.child.start_kill();
+        if let Err(error) = self.ask(&arm, FromGuard::Armed).await {
+            if let Guard::Child(child) = &mut self.guard {
+                // Were it armed after all, it would find its pipe closed and end this process.
+                let _ = child.start_kill();
+            }
             return Err(error);
         }
-        Ok(link)
+        Ok(self)
     }
 
     /// The guard's process id.
     pub fn pid(&self) -> Option<u32> {
-        self.child.id()
+        match &self.guard {
+            Guard::Child(child) => child.id(),
+            Guard::First => Some(init::FIRST),
+        }
     }
 
     /// Returns when the guard has died, with how. Safe to drop and call again.
     pub async fn died(&mut self) -> String {
-        match self.child.wait().await {
+        let child = match &mut self.guard {
+            Guard::Child(child) => child,
+            // All processes of the container end with it.
+            Guard::First => return std::future::pending().await,
+        };
+        match child.wait().await {
             Ok(status) => format!("the guard ended by itself: {status}"),
             Err(error) => format!("the guard cannot be waited for: {error}"),
         }
@@ -90,7 +134,8 @@ impl GuardLink {
     pub async fn released(mut self) -> Result<(), String> {
         self.ask(&ToGuard::Released, FromGuard::Understood).await?;
         drop(self.input);
-        match tokio::time::timeout(ANSWER, self.child.wait()).await {
+        let Guard::Child(mut child) = self.guard else { return Ok(()) };
+        match tokio::time::timeout(ANSWER, child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(format!("the guard ended with {status}")),
             Ok(Err(error)) => Err(format!("the guard cannot be waited for: {error}")),

@@ -45,4 +45,6 @@ pub enum FromGuard {
     Armed,
     /// The last message is understood and acted on.
     Understood,
+    /// It will not guard that.
+    Refused,
 }

@@ -5,13 +5,18 @@
 //! nothing more (SIGKILL, then the end of the pipe), then treats every pod as *maybe paused* and does not exit before all
 //! are proven open. It needs neither catalog nor cloud nor configuration.
 //!
+//! In a container roles are reversed: its first process is the guard, and the command is its child ([`init`]).
+//!
 //! Limits: it dies with its machine, its container, or all of a container's processes; then whoever reads the open
 //! window note next releases.
 
+mod feed;
+pub mod init;
 mod link;
 mod message;
 mod process;
 mod reporter;
+mod signals;
 
 pub use link::GuardLink;
 pub use process::main;

@@ -1,21 +1,20 @@
 //! The guard's own process.
 
+use super::feed::Feed;
 use super::message::{FromGuard, ToGuard};
 use super::reporter::{Reporter, Said};
+use super::signals::Signals;
 use crate::admin::AdminClient;
-use crate::note::{GuardStatus, Held, Kind, OpenWindowNote};
+use crate::note::{GuardStatus, Held, Kind, NotedPod, OpenWindowNote};
 use crate::window::plan::boot_ns;
 use crate::window::release::{PodIndex, Release, Tuning};
-use crate::window::releasing::{self, Answer};
+use crate::window::releasing::{self, Answer, Closed};
 use chrono::{TimeDelta, Utc};
 use provider_api::Mono;
 use rustix::process::{Pid, getppid, setsid};
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// How often the boot clock is looked at. Timers would stop while the machine is suspended.
 const LOOK: Duration = Duration::from_millis(50);
@@ -32,8 +31,13 @@ pub fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         crate::file_limit::survive();
-        match Guard::armed().await {
-            Ok(guard) => guard.watch().await,
+        let mut feed = Feed::new(tokio::io::stdin(), std::io::stdout());
+        let Ok(Some(first)) = feed.next_line().await else { return ExitCode::FAILURE };
+        match Guard::armed(feed, &first, parent_of_this).await {
+            Ok(guard) => {
+                guard.watch().await;
+                ExitCode::SUCCESS
+            }
             Err(_) => ExitCode::FAILURE,
         }
     });
@@ -41,14 +45,17 @@ pub fn main() -> ExitCode {
     std::process::exit(if code == ExitCode::SUCCESS { 0 } else { 1 })
 }
 
-struct Guard {
+/// A guard at work.
+pub struct Guard {
     note: OpenWindowNote,
-    clients: Vec<AdminClient>,
+    pods: Vec<Closed>,
     left_alone: Vec<usize>,
     /// Every Pause was answered OK before the pods were handed over: none can still arrive.
     all_answered: bool,
     parent: Parent,
-    input: Lines<BufReader<Stdin>>,
+    /// How often in a row the parent was seen to have ended.
+    ended: u8,
+    feed: Feed,
     /// The pipe has not ended.
     listening: bool,
     deadline_boot_ns: u64,
@@ -75,6 +82,14 @@ enum Turn {
     Fire(String),
 }
 
+/// How a guard's watch ended: every pod is proven open.
+pub struct Watched {
+    /// For the next window.
+    pub feed: Feed,
+    /// Why it released them itself; `None`: the window did.
+    pub fired: Option<String>,
+}
+
 /// The first message.
 struct Arm {
     note: OpenWindowNote,
@@ -83,9 +98,8 @@ struct Arm {
 }
 
 impl Arm {
-    async fn read(input: &mut Lines<BufReader<Stdin>>) -> Result<Self, String> {
-        let line = input.next_line().await.map_err(|e| e.to_string())?.ok_or("no message")?;
-        match serde_json::from_str(&line).map_err(|e| e.to_string())? {
+    fn read(line: &str) -> Result<Self, String> {
+        match serde_json::from_str(line).map_err(|e| e.to_string())? {
             ToGuard::Arm { note, state_folder, releasing } => Ok(Arm { note: *note, state_folder, releasing }),
             _ => Err("the first message must arm".to_owned()),
         }
@@ -94,37 +108,52 @@ impl Arm {
 
 /// Getting ready, and watching.
 impl Guard {
-    /// Reads the first message and gets ready for everything that it says.
-    async fn armed() -> Result<Guard, String> {
-        let signals = Signals::new().map_err(|e| e.to_string())?;
-        let mut input = BufReader::new(tokio::io::stdin()).lines();
-        let Arm { note, state_folder, releasing } = Arm::read(&mut input).await?;
-        let parent = open_parent(&note)?;
-        crate::target::make_room(note.pods.len());
-        let clients = note.pods.iter().map(|p| AdminClient::connect_lazy(&p.endpoint));
-        let clients = clients.collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
+    /// Gets ready for everything that the first message says, and answers it. `open_parent` opens the process that
+    /// pauses, and refuses one that is not whom this guard serves.
+    /// The error gives the pipe back.
+    pub async fn armed(
+        feed: Feed,
+        first: &str,
+        open_parent: impl FnOnce(&OpenWindowNote) -> Result<Held, String>,
+    ) -> Result<Guard, Box<Feed>> {
+        let ready = || {
+            let signals = Signals::new().map_err(|e| e.to_string())?;
+            let arm = Arm::read(first)?;
+            let parent = open_parent(&arm.note)?;
+            crate::target::make_room(arm.note.pods.len());
+            let closed = |p: &NotedPod| {
+                let client = AdminClient::connect_lazy(&p.endpoint).map_err(|e| e.to_string())?;
+                Ok(Closed { client, identity: p.identity.clone() })
+            };
+            let pods = arm.note.pods.iter().map(closed).collect::<Result<Vec<_>, String>>()?;
+            Ok::<_, String>((signals, arm, parent, pods))
+        };
+        let Ok((signals, arm, parent, pods)) = ready() else { return Err(Box::new(feed)) };
+        let Arm { note, state_folder, releasing } = arm;
         let mut guard = Guard {
             reporter: Reporter::start(state_folder, &note),
             deadline_boot_ns: note.deadline_boot_ns,
             note,
-            clients,
+            pods,
             left_alone: Vec::new(),
             all_answered: false,
             parent: if releasing { Parent::Releasing(parent) } else { Parent::Pausing(parent) },
-            input,
+            ended: 0,
+            feed,
             listening: true,
             status: GuardStatus::Armed,
             signals,
         };
         guard.say(GuardStatus::Armed, None);
         guard.connect_early();
-        answer(FromGuard::Armed)?;
+        // Were the answer lost, the end of the pipe says so next.
+        let _ = guard.feed.answer(FromGuard::Armed);
         Ok(guard)
     }
 
     /// Makes the connections now, so that a release later costs one round trip. Failures are tried again then.
     fn connect_early(&self) {
-        for client in &self.clients {
+        for Closed { client, .. } in &self.pods {
             let client = client.clone();
             tokio::spawn(async move {
                 let _ = client.check_paused(Duration::from_secs(5)).await;
@@ -132,7 +161,8 @@ impl Guard {
         }
     }
 
-    async fn watch(mut self) -> ExitCode {
+    /// Watches until nothing is left to do: the process that pauses has released, or this one has.
+    pub async fn watch(mut self) -> Watched {
         let (end, reason) = match self.turn().await {
             Turn::StandDown => (GuardStatus::StoodDown, None),
             Turn::Fire(reason) => (self.fire(&reason).await, Some(reason)),
@@ -143,7 +173,7 @@ impl Guard {
             self.reporter.remove_note();
         }
         self.reporter.finish();
-        ExitCode::SUCCESS
+        Watched { feed: self.feed, fired: reason }
     }
 
     async fn turn(&mut self) -> Turn {
@@ -151,12 +181,14 @@ impl Guard {
         loop {
             let owner = self.status == GuardStatus::Owner;
             tokio::select! {
-                line = self.input.next_line(), if self.listening => {
+                line = self.feed.next_line(), if self.listening => {
                     if let Some(turn) = self.heard(line) {
                         return turn;
                     }
                 }
-                _ = look.tick() => if boot_ns() >= self.deadline_boot_ns {
+                _ = look.tick() => if self.parent_is_silent() && let Some(turn) = self.heard(Ok(None)) {
+                    return turn;
+                } else if boot_ns() >= self.deadline_boot_ns {
                     return Turn::Fire(if owner { "the time of the pause is over" } else { "the hard deadline passed" }.to_owned());
                 },
                 asked = self.signals.asked_to_release() => if asked && owner {
@@ -164,6 +196,17 @@ impl Guard {
                 },
             }
         }
+    }
+
+    /// The pipe ends with the parent, unless a process that it started holds the other end too. What it said last is
+    /// read before it counts as ended.
+    fn parent_is_silent(&mut self) -> bool {
+        let ended = match &self.parent {
+            Parent::Pausing(parent) | Parent::Releasing(parent) => self.listening && parent.has_ended(),
+            Parent::Gone => false,
+        };
+        self.ended = if ended { self.ended.saturating_add(1) } else { 0 };
+        self.ended > 1
     }
 
     /// The next line, or the end of the pipe.
@@ -203,17 +246,17 @@ impl Guard {
             Ok(ToGuard::CarryOn) => {
                 // The parent will end by itself; there is nothing to wait for.
                 self.parent = Parent::Gone;
-                let _ = answer(FromGuard::Understood);
+                let _ = self.feed.answer(FromGuard::Understood);
                 return Some(Turn::Fire("the window could not prove every pod open in time".to_owned()));
             }
             Ok(ToGuard::Released) => {
-                let _ = answer(FromGuard::Understood);
+                let _ = self.feed.answer(FromGuard::Understood);
                 return Some(Turn::StandDown);
             }
             Ok(ToGuard::Arm { .. }) | Err(_) => return Some(Turn::Fire(format!("unknown message `{line}`"))),
         }
         // If the answer cannot be written, the parent is gone, and the end of the pipe says so next.
-        let _ = answer(FromGuard::Understood);
+        let _ = self.feed.answer(FromGuard::Understood);
         None
     }
 }
@@ -253,15 +296,16 @@ impl Guard {
             let release = self.release_since(started);
             let (note, reporter) = (&self.note, &self.reporter);
             let named = |pod: &PodIndex| note.pods.get(pod.0).map_or("?", |p| p.name.as_str());
-            let released = releasing::run(&self.clients, release, None, |seen| {
+            let released = releasing::run(&self.pods, release, None, |seen| {
                 reporter.log(match seen {
                     Answer::Unpause(pod, answer) => format!("Unpause {} {answer:?}", named(pod)),
                     Answer::Check(pod, answer) => format!("CheckPaused {} {answer:?}", named(pod)),
+                    Answer::NoLongerExists(pod) => format!("Kubernetes no longer has {}", named(pod)),
                 });
             });
             let line = tokio::select! {
                 _ = released => return Turn::Fire(String::new()),
-                line = self.input.next_line(), if self.listening => line,
+                line = self.feed.next_line(), if self.listening => line,
             };
             if let Some(Turn::StandDown) = self.heard(line) {
                 return Turn::StandDown;
@@ -299,44 +343,10 @@ impl Guard {
 }
 
 /// Opens the parent so that its process id cannot come to mean another process.
-fn open_parent(note: &OpenWindowNote) -> Result<Held, String> {
+fn parent_of_this(note: &OpenWindowNote) -> Result<Held, String> {
     let parent = Held::open(note.owner.pid).map_err(|e| e.to_string())?;
     if getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get().unsigned_abs()) != Some(note.owner.pid) {
         return Err("the parent is gone".to_owned());
     }
     Ok(parent)
-}
-
-fn answer(message: FromGuard) -> Result<(), String> {
-    let line = serde_json::to_string(&message).map_err(|e| e.to_string())?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|e| e.to_string())
-}
-
-/// Signals a guard does not die of. SIGTERM and SIGUSR1 ask an owner to release.
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    user: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            user: signal(SignalKind::user_defined1())?,
-        })
-    }
-
-    async fn asked_to_release(&mut self) -> bool {
-        tokio::select! {
-            _ = self.interrupt.recv() => false,
-            _ = self.hangup.recv() => false,
-            _ = self.terminate.recv() => true,
-            _ = self.user.recv() => true,
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //! it holds addresses and references to keys, never keys.
 
 mod held;
+pub mod lease;
 mod local;
 mod process;
 
@@ -11,6 +12,7 @@ pub use local::{GuardReport, GuardStatus, LocalNotes, NoteError, OwnerLock};
 pub use process::{Life, Process, boot_id};
 
 use crate::admin::AdminEndpoint;
+use crate::kubernetes::PodIdentity;
 use crate::window::plan::boot_ns;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,9 @@ pub struct NotedPod {
     pub can_check: bool,
     /// Where it is and how to speak to it.
     pub endpoint: AdminEndpoint,
+    /// Which pod it is, where Kubernetes knows: once it is gone for good there is nothing to release.
+    #[serde(default)]
+    pub identity: Option<PodIdentity>,
 }
 
 /// The open window note.

@@ -6,7 +6,7 @@ use crate::note::NotedPod;
 use crate::point::{Pod, PodState};
 use crate::restore_point::report;
 use crate::window::release::{End, PodIndex, Release, Tuning};
-use crate::window::releasing;
+use crate::window::releasing::{self, Closed};
 use provider_api::Mono;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub async fn open(opening: &Opening<'_>) -> Opened {
     for (i, pod) in opening.pods.iter().enumerate() {
         match AdminClient::connect_lazy(&pod.endpoint) {
             Ok(client) => {
-                clients.push(client);
+                clients.push(Closed { client, identity: pod.identity.clone() });
                 tried.push(i);
             }
             Err(error) => troubles.push(format!("{error} (hint: {})", error.hint)),
@@ -108,7 +108,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     fn noted(endpoint: AdminEndpoint) -> NotedPod {
-        NotedPod { name: endpoint.address.clone(), target: "t".into(), can_check: true, endpoint }
+        NotedPod { name: endpoint.address.clone(), target: "t".into(), can_check: true, endpoint, identity: None }
     }
 
     #[tokio::test]

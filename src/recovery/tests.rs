@@ -51,6 +51,7 @@ fn note(owner: Process, pods: &[&TestPod]) -> OpenWindowNote {
         target: "t".into(),
         can_check: true,
         endpoint: pod.endpoint(),
+        identity: None,
     };
     OpenWindowNote {
         version: VERSION,

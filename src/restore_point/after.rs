@@ -3,7 +3,7 @@
 use crate::catalog::{Holding, PauseLock};
 use crate::databases::{self, Surveyed};
 use crate::instant::{self, StillPeriod};
-use crate::point::Violation;
+use crate::point::{PodRow, Violation};
 use crate::restore_point::report::chain;
 use crate::window::protocol::Outcome;
 use crate::window::violation::Name;
@@ -22,6 +22,8 @@ pub struct Proven {
     pub clocks: Vec<ClockInterval>,
     /// The clocks as measured after the window.
     pub clocks_after: Vec<ClockInterval>,
+    /// Every pod before and after, where something can tell.
+    pub pods: Vec<PodRow>,
 }
 
 /// Compares everything with the preflight and chooses T. The clocks come first: they are worth the more, the nearer to
@@ -52,7 +54,7 @@ pub async fn judge(
         return Err(violations);
     }
     match instant::choose(still, &clocks, margin) {
-        Ok(restore_time) => Ok(Proven { still, restore_time, clocks, clocks_after }),
+        Ok(restore_time) => Ok(Proven { still, restore_time, clocks, clocks_after, pods: Vec::new() }),
         Err(error) => Err(vec![violation(Name::NoSafeSecond, "-", error.to_string())]),
     }
 }

@@ -4,13 +4,14 @@ use crate::catalog::{self, Acquired, Catalog, LockStatus, Owner, PauseLock};
 use crate::databases::Surveyed;
 use crate::failure::{Exit, Failure};
 use crate::guard::GuardLink;
+use crate::kubernetes::HeldLeases;
 use crate::note::{Kind, Life, LocalNotes, NotedPod, OpenWindowNote, Process, VERSION};
 use crate::point::Pod;
 use crate::restore_point::create::Seen;
 use crate::restore_point::preflight::catalog_failure;
 use crate::restore_point::report;
 use crate::settings::{Settings, WindowSettings};
-use crate::target::ReadyPod;
+use crate::target::{ReadyPod, Watched, Watching};
 use crate::wall;
 use crate::window::driver::{self, DrivenPod, Edges, Happened, Pausing};
 use crate::window::fault;
@@ -19,6 +20,7 @@ use crate::window::protocol::{Outcome, Window};
 use crate::window::release::PodIndex;
 use chrono::{TimeDelta, Utc};
 use provider_api::Mono;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -45,10 +47,14 @@ pub struct Attempt<'a> {
     pub started: Mono,
     /// The pods.
     pub pods: &'a [ReadyPod],
+    /// Ways to see what becomes of the pods.
+    pub watched: &'a [Arc<dyn Watched>],
     /// The local notes.
     pub notes: &'a LocalNotes,
     /// Where a second copy of the note goes; `None` for a pause, which must not wait for a remote store.
     pub catalog: Option<&'a Catalog>,
+    /// Further copies of the note, where targets are Kubernetes'; `None` for a pause.
+    pub leases: Option<&'a HeldLeases>,
     /// Hard deadline: longest outage of this window.
     pub max_outage: Duration,
 }
@@ -60,6 +66,8 @@ pub struct Attempted {
     pub outcome: Outcome,
     /// The pods as it left them.
     pub pods: Vec<Pod>,
+    /// The watches, which have not settled yet.
+    pub watching: Watching,
     /// Why the command cannot be called done, if pods may still be paused or nothing could be begun.
     pub failures: Vec<Failure>,
 }
@@ -69,27 +77,34 @@ impl Attempt<'_> {
     /// The local note stays until [`Attempt::close`].
     pub async fn run(&self, seen: &mut Seen<'_>, cancel: &CancellationToken) -> Attempted {
         let window = &self.settings.window;
+        let mut watching = Watching::start(self.watched);
         let note = match self.note() {
             Ok(note) => note,
             Err(failure) => {
                 return Attempted {
                     outcome: Outcome::default(),
                     pods: report::pods(self.pods, None),
+                    watching,
                     failures: vec![failure],
                 };
             }
         };
-        let pods: Vec<DrivenPod> =
-            self.pods.iter().map(|p| DrivenPod { name: p.pod.name.clone(), client: p.client.clone() }).collect();
+        let driven = |p: &ReadyPod| DrivenPod {
+            name: p.pod.name.clone(),
+            client: p.client.clone(),
+            identity: p.pod.identity.clone(),
+        };
+        let pods: Vec<DrivenPod> = self.pods.iter().map(driven).collect();
         let mut edges =
             WindowEdges { attempt: self, note: &note, names: pods.iter().map(|p| p.name.clone()).collect(), seen };
         let pausing = Pausing { max_wait: window.max_pause_wait_time, deadline: window.call_deadline() };
-        let driven = driver::run(self.plan(), &pods, pausing, &mut edges, cancel).await;
+        let driven = driver::run(self.plan(), &pods, pausing, &mut watching.changes, &mut edges, cancel).await;
         fault::point("before:StandDown");
         let failures = self.leave(&driven.window, driven.guard, &note).await;
         Attempted {
             outcome: driven.window.outcome().clone(),
             pods: report::pods(self.pods, Some(&driven.window)),
+            watching,
             failures,
         }
     }
@@ -100,12 +115,20 @@ impl Attempt<'_> {
             Some(catalog) => catalog::notes::delete(catalog, self.id).await.map_err(|e| report::chain(&e)),
             None => Ok(()),
         };
-        // The local copy stays as long as the other one does: only who reads it knows that there is nothing to release.
+        let removed = match self.leases {
+            Some(leases) => leases.remove_note().await,
+            None => Ok(()),
+        };
+        // The local copy stays as long as the others do: only who reads it knows that there is nothing to release.
+        let deleted = deleted.and(removed);
         deleted.and_then(|()| self.notes.remove(self.id).map_err(|e| report::chain(&e)))
     }
 
     async fn write_note(&self, note: &OpenWindowNote) -> Result<(), String> {
         self.notes.write(note).map_err(|e| report::chain(&e))?;
+        if let Some(leases) = self.leases {
+            leases.write_note(note).await?;
+        }
         let Some(catalog) = self.catalog else { return Ok(()) };
         let content = serde_json::to_value(note).map_err(|e| e.to_string())?;
         let nonce = format!("{}-{}", note.owner.pid, note.owner.start_ticks);
@@ -137,6 +160,7 @@ impl Attempt<'_> {
             target: p.pod.target.clone(),
             can_check: p.has_check,
             endpoint: p.pod.endpoint.clone(),
+            identity: p.pod.identity.clone(),
         };
         Ok(OpenWindowNote {
             version: VERSION,
@@ -236,6 +260,9 @@ impl Edges for WindowEdges<'_> {
         if written.is_err() {
             // Nothing is paused: a note left behind would only make the next run release pods that are open.
             let _ = attempt.notes.remove(attempt.id);
+            if let Some(leases) = attempt.leases {
+                let _ = tokio::time::timeout(TAKE_BACK, leases.remove_note()).await;
+            }
             if let Some(catalog) = attempt.catalog {
                 let _ = tokio::time::timeout(TAKE_BACK, catalog::notes::delete(catalog, attempt.id)).await;
             }

@@ -2,10 +2,14 @@
 
 mod attempts;
 mod verdict;
+mod window_only;
+
+pub use window_only::window_only;
 
 use crate::catalog::{Catalog, OpenedDatabase, Options, PauseLock, PointId, PointLog};
 use crate::databases::Database;
 use crate::failure::{Exit, Failure};
+use crate::kubernetes::HeldLeases;
 use crate::note::{LocalNotes, NoteError, OwnerLock};
 use crate::point::{self, Point};
 use crate::recovery::{self, Found};
@@ -42,7 +46,7 @@ pub async fn run(
         Ok(notes) => notes,
         Err(error) => return created.failed(state_failure(&error)),
     };
-    let Some(_owner) = created.own(settings, &notes).await else { return created };
+    let Some(_owner) = created.own(settings, &notes, cancel).await else { return created };
     let mut run = Run {
         settings,
         databases,
@@ -77,8 +81,8 @@ impl Created {
 
     /// Recovers what dead runs left, then takes the state folder. In this order: a run that is stopped past its deadline
     /// holds the folder until it is recovered from.
-    async fn own(&mut self, settings: &Settings, notes: &LocalNotes) -> Option<OwnerLock> {
-        self.recover_dead(settings, notes).await;
+    async fn own(&mut self, settings: &Settings, notes: &LocalNotes, cancel: &CancellationToken) -> Option<OwnerLock> {
+        self.recover_dead(settings, notes, cancel).await;
         let owner = notes.lock();
         match owner {
             Ok(owner) if self.failures.is_empty() => Some(owner),
@@ -93,11 +97,15 @@ impl Created {
         }
     }
 
-    async fn recover_dead(&mut self, settings: &Settings, notes: &LocalNotes) {
+    async fn recover_dead(&mut self, settings: &Settings, notes: &LocalNotes, cancel: &CancellationToken) {
         let (local, damaged) = recovery::find(Some(notes), None).await;
         self.failures.extend(damaged);
         self.recover(settings, notes, None, &local).await;
-        // Whatever is wrong with the catalog, the preflight finds and says.
+        let settled = recovery::settle_leases(settings, notes, &recovery::opened(&local, &self.failures), cancel).await;
+        self.point.warnings.extend(settled.recovered.warnings);
+        self.failures.extend(settled.recovered.failures);
+        self.failures.extend(settled.living);
+        // Whatever is wrong with cluster or catalog, the preflight finds and says.
         let Ok(catalog) = Catalog::open(settings.catalog_url.as_str(), Options::default()).await else { return };
         let (mut remote, _) = recovery::find(None, Some(&catalog)).await;
         remote.retain(|note| local.iter().all(|known| known.note.id != note.note.id));
@@ -141,5 +149,6 @@ struct Ready<'a> {
     id: PointId,
     catalog: &'a Catalog,
     lock: &'a PauseLock,
+    leases: &'a HeldLeases,
     found: &'a Preflight,
 }

@@ -9,8 +9,9 @@ use crate::point;
 use crate::recovery;
 use crate::restore_point::attempt;
 use crate::settings::Settings;
-use crate::target::{self, ReadyPod};
+use crate::target::{self, ReadyPod, Watched};
 use provider_api::{Context, Mono};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,8 @@ pub struct Preflight {
     pub surveyed: Vec<Surveyed>,
     /// Every pod, connected.
     pub pods: Vec<ReadyPod>,
+    /// Ways to see what becomes of them.
+    pub watched: Vec<Arc<dyn Watched>>,
     /// Every pod whose gate could be read, ready or not.
     pub seen: Vec<point::Pod>,
     /// What a person should know.
@@ -79,10 +82,15 @@ impl Preflight {
         let others = open_windows.iter().filter(|note| !note.is_own());
         self.failures.extend(others.map(recovery::refusal));
         if !cancel.is_cancelled() {
-            let pods = target::prepare(settings).await;
+            let (leases, pods) = tokio::join!(recovery::Leases::look(settings), target::prepare(settings));
+            self.failures.extend(leases.refusals());
+            // A cluster that cannot be asked is told once.
+            let untold = |f: &&Failure| pods.failures.iter().all(|told| told.name != f.name);
+            self.failures.extend(leases.unread.iter().filter(untold).cloned());
             self.looked = Some(Mono::now());
             self.seen = pods.pods;
             self.pods = pods.ready;
+            self.watched = pods.watched;
             self.warnings.extend(pods.warnings.into_iter().filter(|w| !self.warnings.contains(w)).collect::<Vec<_>>());
             self.failures.extend(pods.failures);
         }

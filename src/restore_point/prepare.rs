@@ -34,10 +34,11 @@ pub async fn forward(this: &Preparing<'_>, cancel: &CancellationToken, seen: &mu
     let begun = tokio::time::Instant::now();
     let ended = async {
         let loaded = this.load().await?;
-        if loaded.phase == Phase::Prepared {
+        let context = Context::new(cancel.clone());
+        if matches!(loaded.phase, Phase::Prepared | Phase::Pruned) {
+            this.seal(&context).await?;
             return Ok(Vec::new());
         }
-        let context = Context::new(cancel.clone());
         if !loaded.phase.beyond_sealed() {
             this.seal(&context).await?;
         }
@@ -124,10 +125,7 @@ impl Preparing<'_> {
     ) -> Result<Vec<Failure>, Failure> {
         let job = |(database, work, units): Plan| Job { database, work, units };
         let jobs: Vec<Job> = plans.into_iter().map(job).collect();
-        let owner = this_process()?;
-        let worker = Worker { owner, is_dead, boot_ns };
-        let options =
-            Options { time_scale: self.time_scale, time_out, lease: workflow::LEASE, worker, before_destroying: None };
+        let options = run_options(self.time_scale, time_out)?;
         let order = Order { kind: RunKind::Prepare, way, plan: serde_json::Value::Null, warnings };
         let ended = workflow::work(self.catalog, self.id, &order, &jobs, &options, cancel, seen).await?;
         Ok(self.failures(way, ended))
@@ -156,26 +154,32 @@ impl Preparing<'_> {
 }
 
 /// From here on nothing is refused "before anything was touched" any more.
-fn unit_failure(unit: &UnitKey, error: &ProviderError) -> Failure {
+pub(crate) fn unit_failure(unit: &UnitKey, error: &ProviderError) -> Failure {
     let failure = databases::failure(&unit.database, error);
     let exit = if failure.name == "point_lost" { Exit::Lost } else { Exit::Void };
     Failure { exit, ..failure }
 }
 
-fn this_process() -> Result<Owner, Failure> {
+/// How this process drives a run.
+pub(crate) fn run_options(time_scale: f64, time_out: Option<Duration>) -> Result<Options, Failure> {
+    let worker = Worker { owner: this_process()?, is_dead, boot_ns };
+    Ok(Options { time_scale, time_out, lease: workflow::LEASE, worker, before_destroying: None })
+}
+
+pub(super) fn this_process() -> Result<Owner, Failure> {
     let this = Process::this();
     let this = this.map_err(|e| Failure::new(Exit::Refused, "no_proc", e.to_string(), "Mount /proc."))?;
     Ok(lock_owner(&this))
 }
 
-fn recorded_time(loaded: &Loaded) -> Option<provider_api::RestoreTime> {
+pub(super) fn recorded_time(loaded: &Loaded) -> Option<provider_api::RestoreTime> {
     loaded.events().find_map(|event| match event {
         PointEvent::Recorded { restore_time, .. } => Some(*restore_time),
         _ => None,
     })
 }
 
-fn capsules(loaded: &Loaded, name: &str) -> Vec<Capsule> {
+pub(super) fn capsules(loaded: &Loaded, name: &str) -> Vec<Capsule> {
     let of = |event: &PointEvent| match event {
         PointEvent::Captured { database, capsules, .. } if database == name => capsules.clone(),
         _ => Vec::new(),

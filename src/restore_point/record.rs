@@ -85,7 +85,7 @@ fn proof_settings(settings: &Settings) -> OpenedSettings {
         max_pause_wait_time_ms: window.max_pause_wait_time.map(ms),
         check_interval_ms: ms(window.check_interval),
         auto_slack_ms: ms(window.auto_slack),
-        ignore: Vec::new(),
+        ignore: window.ignore.clone(),
     }
 }
 
@@ -134,6 +134,7 @@ impl Good<'_> {
             clocks.insert(database.name.clone(), wall::clock(*clock));
         }
         point.still_period = Some(still_period.clone());
+        point.pod_table.clone_from(&proven.pods);
         let restore_time = proven.restore_time;
         point.restore_time = Some(report::service_time(UnixNanos(restore_time.0.saturating_mul(1_000_000_000))));
         PointEvent::Recorded {
@@ -174,6 +175,7 @@ impl Good<'_> {
             "first_unpause_mono_ns": outcome.first_unpause.map(|m| m.0),
             "all_open_mono_ns": outcome.all_open.map(|m| m.0),
             "clocks": clocks,
+            "pods": proven.pods,
             "margin_ms": milliseconds(settings.window.margin),
             "pods_without_proof": found.pods.iter().filter(|p| !p.has_check).map(|p| &p.pod.name).collect::<Vec<_>>(),
         })

@@ -43,7 +43,7 @@ pub fn attempt(outcome: &Outcome, pods: &[ReadyPod], started: Mono, later: Vec<p
     };
     let own = outcome.violations.iter().map(|v| point::Violation {
         name: v.name.to_string(),
-        subject: named(v.pod),
+        subject: v.subject.clone().unwrap_or_else(|| named(v.pod)),
         detail: v.detail.clone(),
     });
     let violations: Vec<_> = own.chain(later).collect();

@@ -5,7 +5,7 @@ use crate::databases::{self, Database};
 use crate::failure::{Exit, Failure};
 use crate::point::{self, DataSetReport};
 use crate::restore_point::preflight::catalog_failure;
-use crate::restore_point::{capture, report};
+use crate::restore_point::{capture, prune, report};
 use crate::wall;
 use chrono::Utc;
 use provider_api::{Context, DataSet, RecordedSet, Restorability, RestoreTime, SetRestorability, UnixNanos};
@@ -30,6 +30,8 @@ pub enum Look {
     },
     /// Some can never again.
     Lost(Vec<LostSet>),
+    /// The point is prepared, and the backups of these data sets could not be restored now, with why.
+    BackupsMissing(Vec<(String, String)>),
 }
 
 /// A point that is recorded, with what sealing needs.
@@ -43,22 +45,23 @@ pub struct Sealing {
     pub databases: Vec<(Database, Vec<RecordedSet>)>,
     /// What an earlier look found lost: nothing brings it back.
     lost: Option<Vec<LostSet>>,
+    /// What `prepare` recorded, as it was loaded.
+    loaded: Loaded,
 }
 
 impl Sealing {
     /// Prepares to seal a loaded point with the databases of the settings.
     pub fn of(log: PointLog, loaded: &Loaded, known: &[Database]) -> Result<Self, Failure> {
         let restore_time = match (log.phase(), restore_time(loaded)) {
-            (Phase::Lost, _) => return Err(lost(log.id().as_str(), loaded)),
-            (_, Some(restore_time)) => restore_time,
-            (phase, None) => return Err(no_restore_time(log.id().as_str(), phase)),
+            (phase, Some(restore_time)) if !phase.ended() && phase != Phase::Pruning => restore_time,
+            _ => return Err(unusable(log.id().as_str(), loaded)),
         };
         let databases = recorded(log.id().as_str(), loaded, known)?;
         let lost = loaded.events().find_map(|event| match event {
             PointEvent::Lost { data_sets, .. } => Some(data_sets.clone()),
             _ => None,
         });
-        Ok(Sealing { log, restore_time, databases, lost })
+        Ok(Sealing { log, restore_time, databases, lost, loaded: loaded.clone() })
     }
 
     /// Captures what is not captured yet, as after a crash.
@@ -74,7 +77,12 @@ impl Sealing {
 
     /// Looks once, and records what was decided by it.
     pub async fn look(&mut self, context: &Context) -> Result<Look, Failure> {
-        // Its backups are being made or exist: what they need of T is looked after there.
+        if self.log.phase() == Phase::Prepared {
+            let known: Vec<Database> = self.databases.iter().map(|(database, _)| database.clone()).collect();
+            let missing = prune::missing_backups(&self.loaded, &known, context).await?;
+            return Ok(if missing.is_empty() { Look::Sealed } else { Look::BackupsMissing(missing) });
+        }
+        // Work goes on, which looks after what it needs of T.
         if self.log.phase().beyond_sealed() {
             return Ok(Look::Sealed);
         }
@@ -175,8 +183,22 @@ pub fn recorded(id: &str, loaded: &Loaded, known: &[Database]) -> Result<Vec<(Da
     Ok(databases)
 }
 
+/// Why nothing can be restored from this point, or not yet.
+pub fn unusable(id: &str, loaded: &Loaded) -> Failure {
+    match loaded.phase {
+        Phase::Lost => lost(id, loaded),
+        Phase::Pruned | Phase::Pruning => {
+            let begun = || ": retention has begun to remove its backups".to_owned();
+            let why = loaded.point.error.as_ref().map_or_else(begun, |error| format!(": {}", error.message));
+            let hint = "Restore another point (`stillpoint list`), and make a new one: `stillpoint create`.";
+            Failure::new(Exit::Lost, "point_pruned", format!("{id} is gone{why}"), hint)
+        }
+        phase => no_restore_time(id, phase),
+    }
+}
+
 /// A point that was found lost stays so.
-fn lost(id: &str, loaded: &Loaded) -> Failure {
+pub(super) fn lost(id: &str, loaded: &Loaded) -> Failure {
     let sets = loaded.events().find_map(|event| match event {
         PointEvent::Lost { data_sets, .. } => Some(data_sets.clone()),
         _ => None,
@@ -185,7 +207,7 @@ fn lost(id: &str, loaded: &Loaded) -> Failure {
     failure(id, &look).unwrap_or_else(|| Failure::new(Exit::Lost, "point_lost", format!("{id} is lost"), ""))
 }
 
-fn no_restore_time(id: &str, phase: Phase) -> Failure {
+pub(super) fn no_restore_time(id: &str, phase: Phase) -> Failure {
     if phase == Phase::Void {
         let message = format!("{id} is void: no window of it was proven, so it has no restore time");
         return Failure::new(Exit::Void, "point_void", message, "Make a new one with `stillpoint create`.");
@@ -243,6 +265,15 @@ pub fn failure(id: &str, look: &Look) -> Option<Failure> {
                 wall::rfc3339(chrono::DateTime::from_timestamp_nanos(expected_at.0))
             );
             Some(Failure::new(Exit::NotYet, "not_sealed", message, format!("Run `stillpoint seal {id}` again then.")))
+        }
+        Look::BackupsMissing(sets) => {
+            let named: Vec<String> = sets.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+            let message = format!("{id} was prepared, but not all of its backups are there: {}", named.join("; "));
+            let hint =
+                "Find out who deleted them (CloudTrail: DeleteBackup). Make a new restore point now, and prepare it.";
+            let recovery = format!("`stillpoint show {id} --runbook --by-recovery` still restores it by hand");
+            let hint = format!("{hint} While the recovery period lasts, {recovery}.");
+            Some(Failure::new(Exit::Lost, "backup_missing", message, hint))
         }
         Look::Lost(sets) => {
             let named: Vec<String> = sets.iter().map(|s| format!("{}: {}", s.name, s.reason)).collect();

@@ -3,25 +3,54 @@
 use super::resolve::Resolver;
 use super::source::{Problem, Source, Told};
 use super::written::{WrittenDatabase, WrittenEndpoints, WrittenTarget};
-use super::{DatabaseSettings, Endpoints, ProviderName, TargetSettings, address, aws, reader, rules, tls, urls};
+use super::{
+    DatabaseSettings, Endpoints, PodSource, ProviderName, TargetSettings, address, aws, kubernetes, reader, rules, srv,
+    tls, urls,
+};
 use serde_json::{Value, json};
 use url::Url;
 
 impl Resolver<'_> {
-    /// One target; `None` where none of its addresses could be used.
+    /// One target; `None` where its pods cannot be found as written.
     pub(super) fn target(&mut self, n: usize, written: WrittenTarget) -> Option<TargetSettings> {
-        let WrittenTarget { path, source, name, addresses, tls, lacking } = written;
+        let WrittenTarget { path, source, name, addresses, kubernetes, srv, resolver, tls } = written;
         let name = self.name("target", &path, &source, name);
         let tls = tls.map(|t| tls::resolve(self, &format!("{path}.tls"), t));
-        let key = format!("{path}.addresses");
-        let Some(addresses) = addresses else {
-            if !lacking {
-                let message = format!("target {} has no addresses", name.as_deref().unwrap_or(&path));
-                let hint = "write addresses = [\"10.0.0.4:60051\"], one entry for each pod";
-                self.problems.push(Problem::of_key("missing_key", key, Some(&source), message, hint));
-            }
+        let ways = [
+            ("addresses", addresses.as_ref().map(|told| &told.source)),
+            ("kubernetes", kubernetes.as_ref().map(|told| &told.source)),
+            ("srv", srv.as_ref().map(|told| &told.source)),
+        ];
+        let given: Vec<(&str, &Source)> = ways.into_iter().filter_map(|(key, source)| Some((key, source?))).collect();
+        if let [(key, source), (other, _), ..] = given.as_slice() {
+            let message = format!("`{path}.{key}` and `{path}.{other}` exclude each other");
+            let hint = "a target's pods are found in one way; for more, add a [[target]]";
+            let key = format!("{path}.{key}");
+            self.problems.push(Problem::of_key("contradiction", key, Some(source), message, hint));
             return None;
+        }
+        if let (Some(told), None) = (&resolver, &srv) {
+            srv::idle(self, &path, told);
+        }
+        let pods = match (addresses, kubernetes, srv) {
+            (Some(addresses), _, _) => PodSource::Addresses(self.addresses(&path, addresses)?),
+            (None, Some(written), _) => {
+                PodSource::Kubernetes(kubernetes::resolve(self, &format!("{path}.kubernetes"), written)?)
+            }
+            (None, None, Some(written)) => PodSource::Srv(srv::resolve(self, &path, written, resolver)?),
+            (None, None, None) => {
+                let message = format!("target {} says nothing of its pods", name.as_deref().unwrap_or(&path));
+                let hint = "write kubernetes = { namespace = \"...\", release = \"...\" }, or srv = \"_scalardb._tcp.NAME\", or addresses = [\"10.0.0.4:60051\"], one entry for each pod";
+                let key = format!("{path}.addresses");
+                self.problems.push(Problem::of_key("missing_key", key, Some(&source), message, hint));
+                return None;
+            }
         };
+        Some(TargetSettings { name: name.unwrap_or_else(|| format!("target-{n}")), pods, tls })
+    }
+
+    fn addresses(&mut self, path: &str, addresses: Told<Vec<Told<String>>>) -> Option<Vec<String>> {
+        let key = format!("{path}.addresses");
         self.show(&key, json!(addresses.value.iter().map(|a| &a.value).collect::<Vec<_>>()), &addresses.source);
         if addresses.value.is_empty() {
             let hint = "write one entry for each pod: addresses = [\"10.0.0.4:60051\"]";
@@ -36,8 +65,7 @@ impl Resolver<'_> {
             self.problems.push(Problem::of_key("bad_address", key, Some(&told.source), message, hint));
             whole = false;
         }
-        let addresses = addresses.value.into_iter().map(|a| a.value).collect();
-        whole.then(|| TargetSettings { name: name.unwrap_or_else(|| format!("target-{n}")), addresses, tls })
+        whole.then(|| addresses.value.into_iter().map(|a| a.value).collect())
     }
 
     /// One database; `None` where it could not be connected to as written.

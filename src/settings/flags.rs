@@ -2,7 +2,7 @@
 
 use super::source::{Problem, Source, Told};
 use super::units;
-use super::written::{Written, WrittenDatabase, WrittenEndpoints, WrittenTarget, WrittenTls};
+use super::written::{Written, WrittenDatabase, WrittenEndpoints, WrittenKubernetes, WrittenTarget, WrittenTls};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +23,10 @@ pub struct Flags {
     pub max_outage: Option<String>,
     /// `--address`, repeated: these pods instead of the file's targets.
     pub addresses: Vec<String>,
+    /// `--release-name`: the pods of this Helm release instead of the file's targets.
+    pub release: Option<String>,
+    /// `--namespace` of that release; `default` unless given, as with the tool that these flags come from.
+    pub namespace: Option<String>,
     /// `--tls`: TLS with the system's roots.
     pub tls: bool,
     /// `--ca-root-cert-path`
@@ -40,6 +44,9 @@ pub struct Flags {
 /// The name of the target that `--address` makes, and of the database that `--region` makes.
 pub const COMMAND_LINE: &str = "command-line";
 
+/// The namespace of a release for which none is given.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
 /// Lays the flags over what was written.
 pub(super) fn apply(flags: &Flags, written: &mut Written, problems: &mut Vec<Problem>) {
     let Flags {
@@ -50,6 +57,8 @@ pub(super) fn apply(flags: &Flags, written: &mut Written, problems: &mut Vec<Pro
         max_pause_wait_time,
         max_outage,
         addresses,
+        release,
+        namespace,
         tls: _,
         ca_file: _,
         ca_pem: _,
@@ -81,6 +90,9 @@ pub(super) fn apply(flags: &Flags, written: &mut Written, problems: &mut Vec<Pro
         name_the_pods(addresses, written);
     }
     apply_tls(flags, written);
+    if let Some(release) = release {
+        name_the_release(release, namespace.as_deref(), flags, written, problems);
+    }
     apply_database(region.as_deref(), endpoint.as_deref(), written, problems);
 }
 
@@ -119,18 +131,80 @@ fn name_the_pods(addresses: &[String], written: &mut Written) {
             source: source.clone(),
             name: Some(Told::new(COMMAND_LINE.to_owned(), source.clone())),
             addresses: Some(Told::new(rest, source)),
+            kubernetes: None,
+            srv: None,
+            resolver: None,
             tls: None,
-            lacking: false,
         });
     }
     written.targets = chosen;
+}
+
+/// `--release-name` stands instead of the file's targets. A release that the file knows keeps its target, with its name,
+/// cluster and TLS. Otherwise the pods are called by IP address, so that TLS needs all that the flags' own tool asks for.
+fn name_the_release(
+    release: &str,
+    namespace: Option<&str>,
+    flags: &Flags,
+    written: &mut Written,
+    problems: &mut Vec<Problem>,
+) {
+    let source = Source::Flag("--release-name");
+    let wanted = namespace.unwrap_or(DEFAULT_NAMESPACE);
+    let is = |told: &Option<Told<String>>, value: &str| told.as_ref().is_some_and(|told| told.value == value);
+    let known = written.targets.iter().position(|target| {
+        let known = target.kubernetes.as_ref().map(|told| &told.value);
+        known.is_some_and(|known| is(&known.release, release) && (is(&known.namespace, wanted) || namespace.is_none()))
+    });
+    if let Some(known) = known {
+        let target = written.targets.swap_remove(known);
+        written.targets = vec![target];
+        return;
+    }
+    let at = namespace.map_or(Source::Default, |_| Source::Flag("--namespace"));
+    let kubernetes = WrittenKubernetes {
+        namespace: Some(Told::new(wanted.to_owned(), at)),
+        release: Some(Told::new(release.to_owned(), source.clone())),
+        ..WrittenKubernetes::default()
+    };
+    written.targets = vec![WrittenTarget {
+        path: "target[0]".to_owned(),
+        source: source.clone(),
+        name: Some(Told::new(COMMAND_LINE.to_owned(), source.clone())),
+        addresses: None,
+        kubernetes: Some(Told::new(kubernetes, source)),
+        srv: None,
+        resolver: None,
+        tls: None,
+    }];
+    apply_tls(flags, written);
+    if flags.tls {
+        whole_tls(flags, problems);
+    }
+}
+
+/// What `--tls` cannot do without where pods are called by address: no public authority signs for a pod, and no
+/// certificate holds its address.
+fn whole_tls(flags: &Flags, problems: &mut Vec<Problem>) {
+    let mut missing = |key: &str, what: &str, hint: &str| {
+        let message = format!("`--tls` needs {what}");
+        problems.push(Problem::of_key("missing_key", format!("target[0].tls.{key}"), None, message, hint));
+    };
+    if flags.ca_file.is_none() && flags.ca_pem.is_none() {
+        let hint = "give the certificate authority of the pods' certificates as a PEM file or as its text";
+        missing("ca_file", "`--ca-root-cert-path` or `--ca-root-cert-pem`", hint);
+    }
+    if flags.authority.is_none() {
+        let hint = "give the name that the pods' certificates carry: they are called by IP address";
+        missing("authority", "`--override-authority`", hint);
+    }
 }
 
 /// TLS flags hold for every pod of the command.
 fn apply_tls(flags: &Flags, written: &mut Written) {
     let told = |value: &Option<String>, flag| value.clone().map(|v| Told::new(v, Source::Flag(flag)));
     let ca_file = told(&flags.ca_file, "--ca-root-cert-path");
-    let ca_pem = told(&flags.ca_pem, "--ca-root-cert-pem");
+    let ca_pem = told(&flags.ca_pem, "--ca-root-cert-pem").map(|told| Told::new(lines(&told.value), told.source));
     let authority = told(&flags.authority, "--override-authority");
     let source = if flags.tls {
         Source::Flag("--tls")
@@ -149,6 +223,11 @@ fn apply_tls(flags: &Flags, written: &mut Written) {
             tls.value.authority = authority.clone();
         }
     }
+}
+
+/// A literal `\\n` stands for a line break, as it comes out of a Job's arguments and of the tool that this flag is from.
+fn lines(pem: &str) -> String {
+    pem.replace("\\n", "\n")
 }
 
 fn apply_database(region: Option<&str>, endpoint: Option<&str>, written: &mut Written, problems: &mut Vec<Problem>) {

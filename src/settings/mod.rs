@@ -7,10 +7,12 @@ mod aws;
 mod entries;
 mod environment;
 mod flags;
+mod kubernetes;
 mod reader;
 mod resolve;
 mod rules;
 mod source;
+mod srv;
 mod tls;
 mod truth;
 mod units;
@@ -18,7 +20,7 @@ mod urls;
 mod written;
 
 pub use environment::Environment;
-pub use flags::{COMMAND_LINE, Flags};
+pub use flags::{COMMAND_LINE, DEFAULT_NAMESPACE, Flags};
 pub use reader::{Standing, nearest};
 pub use source::{Problem, Shown, Source, Told};
 pub use truth::*;
@@ -108,6 +110,10 @@ pub fn load(flags: &Flags, environment: &Environment, needs: Needs) -> Loaded {
         _ => usize::MAX,
     });
     loaded.warnings.extend(pardoned.iter().map(|p| format!("not needed here, but wrong: {p}")));
+    if !needs.pardon_databases {
+        // Without a database no second is to be proven, and any hold will do.
+        loaded.warnings.extend(rules::hold_too_short(&loaded.settings.window));
+    }
     let resolve::Resolved { settings, shown, warnings, .. } = loaded;
     Loaded { config_file, settings, shown, problems, warnings }
 }
@@ -116,6 +122,11 @@ pub fn load(flags: &Flags, environment: &Environment, needs: Needs) -> Loaded {
 fn pardon(problems: Vec<Problem>, needs: Needs) -> (Vec<Problem>, Vec<Problem>) {
     let of_database = |p: &Problem| p.key.as_deref().is_some_and(|k| k.starts_with("database"));
     problems.into_iter().partition(|p| !needs.pardon_databases || !of_database(p))
+}
+
+/// Whether there is a configuration file to read, or one was named.
+pub fn has_file(flags: &Flags, environment: &Environment) -> bool {
+    find_file(flags, environment).is_some()
 }
 
 fn find_file(flags: &Flags, environment: &Environment) -> Option<(PathBuf, Source)> {

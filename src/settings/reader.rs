@@ -175,6 +175,14 @@ impl<'d, 't> Section<'d, 't> {
         }
     }
 
+    /// A piece of text, or a whole number, as its digits.
+    pub fn name_or_number(&self, key: &'static str) -> Option<Told<String>> {
+        match self.ask(key, Standing::Works)? {
+            (DeValue::Integer(number), source) => Some(Told::new(number.to_string(), source)),
+            _ => self.string(key),
+        }
+    }
+
     /// `true` or `false`.
     pub fn boolean(&self, key: &'static str) -> Option<Told<bool>> {
         let (value, source) = self.ask(key, Standing::Works)?;

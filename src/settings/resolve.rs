@@ -2,8 +2,8 @@
 
 use super::environment::Environment;
 use super::source::{Problem, Shown, Source, Told};
-use super::written::{Written, WrittenWindow};
-use super::{Flags, Hold, Settings, WindowSettings, rules, units, urls};
+use super::written::{Written, WrittenPrune, WrittenWindow};
+use super::{Flags, Hold, PruneSettings, Settings, WindowSettings, rules, units, urls};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,16 +37,17 @@ pub(super) struct Resolver<'e> {
 
 /// Resolves everything. Where a value is wrong its default stands, or its target or database is left out.
 pub(super) fn resolve(written: Written, flags: &Flags, environment: &Environment, base: &Path) -> Resolved {
-    let Written { catalog_url, state_dir, window, time_scale, targets, databases } = written;
+    let Written { catalog_url, state_dir, window, time_scale, prune, targets, databases } = written;
     let mentioned = Mentioned { targets: targets.len(), databases: databases.len() };
     let mut r = Resolver { environment, base, shown: Vec::new(), problems: Vec::new(), warnings: Vec::new() };
     let state_dir = r.state_dir(flags, state_dir);
     let catalog_url = r.catalog_url(catalog_url, &state_dir);
     let window = r.window(window);
     let time_scale = r.settle("polling.time_scale", time_scale, 1.0, |v| json!(v));
+    let prune = r.prune(prune);
     let targets = targets.into_iter().enumerate().filter_map(|(n, t)| r.target(n, t)).collect();
     let databases = databases.into_iter().filter_map(|d| r.database(d)).collect();
-    let mut settings = Settings { catalog_url, state_dir, window, time_scale, targets, databases };
+    let mut settings = Settings { catalog_url, state_dir, window, time_scale, prune, targets, databases };
     rules::check(&mut r, &mut settings);
     let Resolver { shown, problems, warnings, .. } = r;
     Resolved { settings, shown, problems, warnings, mentioned }
@@ -155,6 +156,7 @@ impl Resolver<'_> {
             require_proof,
             pod_clock_bound,
             auto_slack,
+            ignore,
         } = written;
         let default = WindowSettings::default();
         let hold = hold.and_then(|told| self.hold(told));
@@ -175,7 +177,17 @@ impl Resolver<'_> {
         window.require_proof = self.settle("window.require_proof", require_proof, window.require_proof, |v| json!(v));
         window.pod_clock_bound = self.length("window.pod_clock_bound", pod_clock_bound, window.pod_clock_bound);
         window.auto_slack = self.length("window.auto_slack", auto_slack, window.auto_slack);
+        let ignore = ignore.map(|t| Told::new(t.value.into_iter().map(|release| release.value).collect(), t.source));
+        window.ignore = self.settle("window.ignore", ignore, Vec::new(), |v: &Vec<String>| json!(v));
         window
+    }
+
+    fn prune(&mut self, written: WrittenPrune) -> PruneSettings {
+        let WrittenPrune { keep, keep_last } = written;
+        let keep = keep.map(|t| Told::new(Some(t.value), t.source));
+        let keep = self.settle("prune.keep", keep, None, |k| json!(k.map(units::text)));
+        let last = keep_last.map(|t| Told::new(Some(t.value), t.source));
+        PruneSettings { keep, keep_last: self.settle("prune.keep_last", last, None, |n| json!(n)) }
     }
 
     fn hold(&mut self, told: Told<String>) -> Option<Told<Hold>> {

@@ -2,7 +2,10 @@
 
 use super::resolve::{Mentioned, Resolver};
 use super::source::{Problem, Shown, Source, Told};
-use super::{Hold, Needs, RETRY_BEYOND_DRAIN, Settings, TargetSettings, WindowSettings, address, units};
+use super::{
+    Hold, LEAST_KEEP, MOST_KEEP, Needs, PruneSettings, RETRY_BEYOND_DRAIN, Settings, TargetSettings, WindowSettings,
+    address, units,
+};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +16,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Checks everything that is resolved. What breaks a bound goes back to its default, so that later sums make sense.
 pub(super) fn check(resolver: &mut Resolver<'_>, settings: &mut Settings) {
-    let Settings { catalog_url, state_dir: _, window, time_scale, targets, databases: _ } = settings;
+    let Settings { catalog_url, state_dir: _, window, time_scale, prune, targets, databases: _ } = settings;
     if catalog_url.scheme() == "memory" {
         resolver.warnings.push("the catalog is in memory: restore points are gone when this process ends".into());
     }
@@ -28,6 +31,7 @@ pub(super) fn check(resolver: &mut Resolver<'_>, settings: &mut Settings) {
         );
         *time_scale = 1.0;
     }
+    retention(resolver, prune);
     if bounds(resolver, window) {
         sums(resolver, window);
     }
@@ -39,6 +43,21 @@ pub(super) fn check(resolver: &mut Resolver<'_>, settings: &mut Settings) {
 fn complain(resolver: &mut Resolver<'_>, name: &'static str, key: &str, message: String, hint: &str) {
     let source = resolver.source_of(key);
     resolver.problems.push(Problem::of_key(name, key, source.as_ref(), message, hint));
+}
+
+/// What does not hold is left out: then less is removed, not more.
+fn retention(resolver: &mut Resolver<'_>, prune: &mut PruneSettings) {
+    let before = resolver.problems.len();
+    if let Some(keep) = prune.keep {
+        within(resolver, "prune.keep", keep, LEAST_KEEP, MOST_KEEP);
+    }
+    if prune.keep_last == Some(0) {
+        let message = "`prune.keep_last` is zero, which makes no sense here".to_owned();
+        complain(resolver, "zero", "prune.keep_last", message, "1 keeps the newest point that can be restored");
+    }
+    if resolver.problems.len() > before {
+        *prune = PruneSettings::default();
+    }
 }
 
 /// Each length within its own bounds; true when all are.
@@ -58,6 +77,7 @@ fn bounds(resolver: &mut Resolver<'_>, window: &WindowSettings) -> bool {
         require_proof,
         pod_clock_bound,
         auto_slack,
+        ignore: _,
     } = window;
     let before = resolver.problems.len();
     let fixed = match hold {
@@ -142,16 +162,20 @@ fn sums(resolver: &mut Resolver<'_>, window: &WindowSettings) {
         let hint = format!("write retry_after = \"{}\" or more, or remove the key", units::text(least));
         complain(resolver, "retry_after_too_short", "window.retry_after", message, &hint);
     }
+}
+
+/// The warning that no second can be proven in such a still period.
+pub(super) fn hold_too_short(window: &WindowSettings) -> Option<String> {
     // A safe second is one second long, keeps the margin on both sides, and no clock is known better than 100 ms.
     let safe = 2 * window.margin + SECOND + 100 * MS;
-    if window.hold_bound() < safe {
-        resolver.warnings.push(format!(
+    (window.hold_bound() < safe).then(|| {
+        format!(
             "window.hold is {}: with a margin of {} no second can be proven in less than {}; every window will be void (NoSafeSecond)",
             units::text(window.hold_bound()),
             units::text(window.margin),
             units::text(safe)
-        ));
-    }
+        )
+    })
 }
 
 /// Broken entries count too: their names have been shown all the same.
@@ -171,7 +195,7 @@ fn unique(resolver: &mut Resolver<'_>, kind: &str) {
 fn unique_addresses(resolver: &mut Resolver<'_>, targets: &[TargetSettings]) {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for target in targets {
-        for address in &target.addresses {
+        for address in target.addresses() {
             let Some(first) = seen.insert(address::canonical(address), &target.name) else { continue };
             let whose = if first == target.name {
                 format!("twice in target `{first}`")
@@ -263,7 +287,7 @@ pub(super) fn needs(
             "target",
             None,
             format!("no target {place}: nothing says which pods to pause"),
-            "add a [[target]] with name and addresses = [\"10.0.0.4:60051\"], or use --address host:port",
+            "add a [[target]] with name and kubernetes = { namespace, release } or addresses = [\"10.0.0.4:60051\"], or use --address host:port",
         ));
     }
     if needs.databases && settings.databases.is_empty() && *databases == 0 && !broken(problems, "database") {

@@ -54,7 +54,7 @@ fn a_small_file_gets_every_default_of_the_design() {
     assert_eq!(settings.catalog_url.to_file_path().unwrap(), settings.state_dir.join("catalog"));
     assert_eq!(settings.databases[0].metadata_namespace, "scalardb");
     assert_eq!(settings.databases[0].coordinator_namespace, "coordinator");
-    assert_eq!(settings.targets[0].addresses, ["10.0.0.4:60051"]);
+    assert_eq!(settings.targets[0].addresses(), ["10.0.0.4:60051"]);
     assert_eq!(settings.time_scale, 1.0);
 }
 
@@ -82,7 +82,7 @@ name = "a"
 addresses = ["10.0.0.4", "10.0.0.5:60051"]
 [[target]]
 name = "a"
-srv = "_scalardb._tcp.example"
+srv = "_scalardb.example"
 [[database]]
 name = "d"
 provider = "dynamo"
@@ -101,7 +101,7 @@ provider = "dynamo"
             ("wrong_type", "window.require_proof", 8),
             ("bad_address", "target[0].addresses[0]", 11),
             ("duplicate_name", "target[1].name", 13),
-            ("not_in_this_version", "target[1].srv", 14),
+            ("bad_srv", "target[1].srv", 14),
             ("unknown_provider", "database[0].provider", 17),
         ]
     );
@@ -116,6 +116,7 @@ provider = "dynamo"
 fn each_wrong_value_has_its_own_refusal() {
     let window = |line: &str| format!("[window]\n{line}\n{WHOLE}");
     let target = |line: &str| WHOLE.replace("addresses = [\"10.0.0.4:60051\"]", line);
+    let kubernetes = |key: &str| target(&format!("kubernetes = {{ namespace = \"n\", release = \"r\", {key} }}"));
     let database = |line: &str| format!("{WHOLE}{line}\n");
     let cases = [
         (window("hold = \"0s\""), "zero", "window.hold"),
@@ -127,7 +128,7 @@ fn each_wrong_value_has_its_own_refusal() {
         (window("check_interval = \"2s\""), "out_of_range", "window.check_interval"),
         (window("max_outage = \"54s\""), "max_outage_too_short", "window.max_outage"),
         (window("retry_after = \"34s\""), "retry_after_too_short", "window.retry_after"),
-        (window("ignore = [\"x\"]"), "not_in_this_version", "window.ignore"),
+        (window("ignore = \"x\""), "wrong_type", "window.ignore"),
         (window("max_pause_wait_time = \"1500us\""), "out_of_range", "window.max_pause_wait_time"),
         (format!("[catalog]\nurl = \"ftp://x\"\n{WHOLE}"), "bad_url", "catalog.url"),
         (format!("[catalog]\nurl = \"./points\"\n{WHOLE}"), "bad_url", "catalog.url"),
@@ -138,7 +139,30 @@ fn each_wrong_value_has_its_own_refusal() {
         (WHOLE.replace("[[target]]", "[target]"), "wrong_type", "target"),
         (target("addresses = []"), "empty", "target[0].addresses"),
         (target(""), "missing_key", "target[0].addresses"),
-        (target("kubernetes = { release = \"r\" }"), "not_in_this_version", "target[0].kubernetes"),
+        (target("kubernetes = { release = \"r\" }"), "missing_key", "target[0].kubernetes.namespace"),
+        (target("kubernetes = { namespace = \"n\" }"), "missing_key", "target[0].kubernetes.release"),
+        (kubernetes("pod = \"x\""), "unknown_key", "target[0].kubernetes.pod"),
+        (target("kubernetes = { namespace = \"N\", release = \"r\" }"), "bad_name", "target[0].kubernetes.namespace"),
+        (kubernetes("product = \"leger\""), "unknown_product", "target[0].kubernetes.product"),
+        (kubernetes("admin_port = 0"), "out_of_range", "target[0].kubernetes.admin_port"),
+        (kubernetes("admin_port = \"70000\""), "out_of_range", "target[0].kubernetes.admin_port"),
+        (kubernetes("selector = \",\""), "bad_selector", "target[0].kubernetes.selector"),
+        (kubernetes("kubeconfig = \"no.yaml\""), "kubeconfig_missing", "target[0].kubernetes.kubeconfig"),
+        (
+            target("addresses = [\"a:1\"]\nkubernetes = { namespace = \"n\", release = \"r\" }"),
+            "contradiction",
+            "target[0].addresses",
+        ),
+        (target("srv = \"db-headless.ns\""), "bad_srv", "target[0].srv"),
+        (target("srv = \"_a._tcp.b\"\nresolver = \"10.96.0.10\""), "bad_resolver", "target[0].resolver"),
+        (target("srv = \"_a._tcp.b\"\nresolver = \"dns:53\""), "bad_resolver", "target[0].resolver"),
+        (target("addresses = [\"a:1\"]\nresolver = \"10.96.0.10:53\""), "contradiction", "target[0].resolver"),
+        (target("srv = \"_a._tcp.b\"\naddresses = [\"a:1\"]"), "contradiction", "target[0].addresses"),
+        (
+            target("srv = \"_a._tcp.b\"\nkubernetes = { namespace = \"n\", release = \"r\" }"),
+            "contradiction",
+            "target[0].kubernetes",
+        ),
         (target("addresses = [\"a:1\", \"A:1\"]"), "duplicate_address", "target[0].addresses"),
         (target("addresses = [\"a:1\"]\ntls = true"), "wrong_type", "target[0].tls"),
         (target("addresses = [\"a:1\"]\ntls = { ca = \"x\" }"), "unknown_key", "target[0].tls.ca"),
@@ -199,7 +223,7 @@ fn flags_win_over_the_file_and_say_so() {
     assert!(matches!(source("database[0].name"), Source::File { line: 7, .. }));
     let (settings, _) = loaded.checked().unwrap();
     assert_eq!(settings.window.hold, Hold::Auto);
-    assert_eq!(settings.targets[0].addresses, ["[::1]:60051"]);
+    assert_eq!(settings.targets[0].addresses(), ["[::1]:60051"]);
     assert_eq!(settings.databases[0].region, "us-east-1");
     assert_eq!(settings.databases[0].endpoints, Endpoints::default(), "a variable must not divert one API");
 }
@@ -332,8 +356,9 @@ fn every_example_file_is_understood_by_this_version() {
         }
         let environment = Environment::of(&folder, [("HOME", "/h")]);
         let loaded = load(&Flags { config: Some(path.clone()), ..Flags::default() }, &environment, Needs::ALL);
-        // The PEM files that an example names are the reader's own.
-        let wrong: Vec<_> = loaded.problems.iter().filter(|p| p.name != "tls_file").collect();
+        // The PEM files and kubeconfigs that an example names are the reader's own.
+        let own = ["tls_file", "kubeconfig_missing"];
+        let wrong: Vec<_> = loaded.problems.iter().filter(|p| !own.contains(&p.name)).collect();
         assert!(wrong.is_empty(), "{}: {wrong:#?}", path.display());
         seen += 1;
     }
@@ -368,4 +393,102 @@ fn every_key_stands_in_an_example() {
             Standing::Lacking => {}
         }
     }
+}
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+/// The settings of these flags without any file.
+fn of_flags(flags: Flags) -> Loaded {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().to_str().unwrap().to_owned();
+    load(&flags, &Environment::of(dir.path(), [("HOME", home.as_str())]), Needs::PODS)
+}
+
+#[test]
+fn a_name_of_service_records_becomes_a_target_with_or_without_a_name_server() {
+    let srv = "srv = \"_scalardb._tcp.db.ns\"";
+    for (line, server) in [(srv.to_owned(), None), (format!("{srv}\nresolver = \"[::1]:53\""), Some("[::1]:53"))] {
+        let settings = settings_of(&WHOLE.replace("addresses = [\"10.0.0.4:60051\"]", &line));
+        let resolver = server.map(|server| server.parse().unwrap());
+        let target = SrvTarget { name: "_scalardb._tcp.db.ns".to_owned(), resolver };
+        assert_eq!(settings.targets[0].pods, PodSource::Srv(target));
+        assert!(settings.targets[0].addresses().is_empty());
+    }
+}
+
+#[test]
+fn the_flags_of_the_other_tool_make_a_release_a_target() {
+    let flags = Flags {
+        release: text("scalardl-ledger"),
+        pause_duration: text("5000"),
+        max_pause_wait_time: text("10000"),
+        ..Flags::default()
+    };
+    let release = |loaded: &Loaded| match &loaded.settings.targets[..] {
+        [TargetSettings { pods: PodSource::Kubernetes(target), .. }] => {
+            (target.namespace.clone(), target.release.clone(), target.product)
+        }
+        other => panic!("{other:?}"),
+    };
+    let loaded = of_flags(flags.clone());
+    assert_eq!((loaded.problems.as_slice(), loaded.warnings.as_slice()), (&[][..], &[][..]));
+    assert_eq!(release(&loaded), ("default".to_owned(), "scalardl-ledger".to_owned(), None));
+    assert_eq!(loaded.settings.targets[0].name, COMMAND_LINE);
+    assert_eq!(loaded.settings.window.hold, Hold::Fixed(Duration::from_secs(5)));
+    assert_eq!(loaded.settings.window.max_pause_wait_time, Some(Duration::from_secs(10)));
+    let loaded = of_flags(Flags { namespace: text("ns-scalar"), ..flags });
+    assert_eq!(release(&loaded).0, "ns-scalar");
+}
+
+#[test]
+fn a_release_that_the_file_knows_keeps_its_target() {
+    let target = |name: &str, namespace: &str, more: &str| {
+        format!(
+            "[[target]]\nname = \"{name}\"\nkubernetes = {{ namespace = \"{namespace}\", release = \"{name}\"{more} }}\n"
+        )
+    };
+    let file = format!("{}{}{WHOLE}", target("a", "n", ", product = \"ledger\""), target("b", "m", "")).replacen(
+        "\"ledger\"\naddresses",
+        "\"fixed\"\naddresses",
+        1,
+    );
+    let chosen = |release: &str, namespace: Option<&str>| {
+        let flags = Flags { release: text(release), namespace: namespace.map(str::to_owned), ..Flags::default() };
+        let targets = load_with(&file, flags, &[], Needs::ALL).checked().unwrap().0.targets;
+        assert_eq!(targets.len(), 1);
+        targets.into_iter().next().unwrap()
+    };
+    let known = chosen("a", None);
+    assert_eq!(known.name, "a");
+    assert!(matches!(known.pods, PodSource::Kubernetes(target) if target.product == Some(Product::Ledger)));
+    assert_eq!(chosen("b", Some("m")).name, "b");
+    assert_eq!(chosen("b", Some("elsewhere")).name, COMMAND_LINE);
+    assert_eq!(chosen("c", None).name, COMMAND_LINE);
+}
+
+#[test]
+fn tls_of_a_release_needs_an_authority_and_a_name_and_breaks_lines_at_a_literal_n() {
+    let dir = tempfile::tempdir().unwrap();
+    let pem = rcgen::generate_simple_self_signed(["pods.example".to_owned()]).unwrap().cert.pem();
+    let file = dir.path().join("ca.pem");
+    std::fs::write(&file, &pem).unwrap();
+    let release = Flags { release: text("r"), tls: true, ..Flags::default() };
+    let missing = |flags: &Flags| -> Vec<String> {
+        let problems = of_flags(flags.clone()).problems;
+        assert!(problems.iter().all(|p| p.name == "missing_key"), "{problems:?}");
+        problems.into_iter().filter_map(|p| p.key).collect()
+    };
+    assert_eq!(missing(&release), ["target[0].tls.ca_file", "target[0].tls.authority"]);
+    let named = Flags { authority: text("pods.example"), ..release };
+    assert_eq!(missing(&named), ["target[0].tls.ca_file"]);
+    let by_file = Flags { ca_file: text(file.to_str().unwrap()), ..named.clone() };
+    assert_eq!(missing(&by_file), [] as [&str; 0]);
+    let tls = |flags: &Flags| of_flags(flags.clone()).checked().unwrap().0.targets[0].tls.clone().unwrap();
+    assert_eq!(tls(&by_file).ca_file, Some(file));
+    let one_line = Flags { ca_pem: Some(pem.replace('\n', "\\n")), ..by_file };
+    let told = tls(&one_line);
+    assert_eq!((told.ca_pem, told.ca_file), (Some(pem), None), "the text wins over the file");
+    assert_eq!(told.authority.as_deref(), Some("pods.example"));
 }

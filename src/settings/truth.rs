@@ -15,11 +15,28 @@ pub struct Settings {
     pub window: WindowSettings,
     /// Divides expected lags and the waits of pollers; never hold, margin or API rates.
     pub time_scale: f64,
+    /// How long points are kept.
+    pub prune: PruneSettings,
     /// Pods that are paused together, by name.
     pub targets: Vec<TargetSettings>,
     /// Provider connections, by name.
     pub databases: Vec<DatabaseSettings>,
 }
+
+/// How long points are kept. Neither: nothing is ever removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PruneSettings {
+    /// Younger points are kept.
+    pub keep: Option<Duration>,
+    /// So many of the newest points that can be restored are kept at least.
+    pub keep_last: Option<u32>,
+}
+
+/// The shortest `prune.keep`: shorter is a mistake, such as `30m` for months.
+pub const LEAST_KEEP: Duration = Duration::from_secs(3600);
+
+/// The longest `prune.keep`: ten years.
+pub const MOST_KEEP: Duration = Duration::from_secs(10 * 31_557_600);
 
 /// The length of the still period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +78,8 @@ pub struct WindowSettings {
     pub pod_clock_bound: Duration,
     /// Widens the measured clock interval on each side for `hold = "auto"`.
     pub auto_slack: Duration,
+    /// Helm releases in the targets' namespaces that are known to write elsewhere, and may go on.
+    pub ignore: Vec<String>,
 }
 
 impl Default for WindowSettings {
@@ -84,6 +103,7 @@ impl Default for WindowSettings {
             require_proof: true,
             pod_clock_bound: Duration::from_secs(5),
             auto_slack: Duration::from_millis(100),
+            ignore: Vec::new(),
         }
     }
 }
@@ -127,10 +147,119 @@ impl WindowSettings {
 pub struct TargetSettings {
     /// Its name.
     pub name: String,
-    /// `host:port`, as written; at least one, no two alike.
-    pub addresses: Vec<String>,
+    /// Where its pods are found.
+    pub pods: PodSource,
     /// `None`: plain text.
     pub tls: Option<TlsSettings>,
+}
+
+impl TargetSettings {
+    /// The addresses as written; none where the pods are found in another way.
+    pub fn addresses(&self) -> &[String] {
+        match &self.pods {
+            PodSource::Addresses(addresses) => addresses,
+            PodSource::Kubernetes(_) | PodSource::Srv(_) => &[],
+        }
+    }
+}
+
+/// Where a target's pods are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodSource {
+    /// `host:port`, as written; at least one, no two alike.
+    Addresses(Vec<String>),
+    /// The pods of a Helm release.
+    Kubernetes(KubernetesTarget),
+    /// What DNS lists under the name of a service record.
+    Srv(SrvTarget),
+}
+
+/// The name of service records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SrvTarget {
+    /// `_port-name._tcp.` and the name of a Service.
+    pub name: String,
+    /// The name server to ask; `None`: those of the system.
+    pub resolver: Option<std::net::SocketAddr>,
+}
+
+/// A Helm release in a Kubernetes cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubernetesTarget {
+    /// Which cluster, and as whom.
+    pub cluster: ClusterReference,
+    /// The namespace of its pods.
+    pub namespace: String,
+    /// The release.
+    pub release: String,
+    /// `None`: every ScalarDB and ScalarDL product of the release.
+    pub product: Option<Product>,
+    /// `None`: the port that the product's chart names, on the headless Service.
+    pub admin_port: Option<AdminPort>,
+    /// A label selector instead of the charts' labels.
+    pub selector: Option<String>,
+}
+
+/// Which cluster, and as whom. Holds no secret: it goes into the open window note. Both `None`: the kubeconfig of the
+/// environment with its current context, or the service account where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct ClusterReference {
+    /// Absolute.
+    pub kubeconfig: Option<PathBuf>,
+    /// A context of the kubeconfig.
+    pub context: Option<String>,
+}
+
+/// The admin port of a release's pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminPort {
+    /// This number on every pod; no Service is asked.
+    Number(u16),
+    /// The port of this name on the headless Service.
+    Name(String),
+}
+
+/// The products whose pods have a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Product {
+    /// ScalarDB Server.
+    ScalarDb,
+    /// ScalarDB Cluster.
+    ScalarDbCluster,
+    /// ScalarDL Ledger.
+    Ledger,
+    /// ScalarDL Auditor.
+    Auditor,
+}
+
+impl Product {
+    /// All of them.
+    pub const ALL: [Product; 4] = [Product::ScalarDb, Product::ScalarDbCluster, Product::Ledger, Product::Auditor];
+
+    /// What its chart writes into its pods' `app.kubernetes.io/app`; also its name in the settings.
+    pub fn label(self) -> &'static str {
+        match self {
+            Product::ScalarDb => "scalardb",
+            Product::ScalarDbCluster => "scalardb-cluster",
+            Product::Ledger => "ledger",
+            Product::Auditor => "auditor",
+        }
+    }
+
+    /// The name of the admin port on its headless Service.
+    pub fn port_name(self) -> &'static str {
+        match self {
+            Product::ScalarDb => "scalardb",
+            Product::ScalarDbCluster => "scalardb-cluster",
+            Product::Ledger => "scalardl-admin",
+            Product::Auditor => "scalardl-auditor-admin",
+        }
+    }
+
+    /// The product of a label's value.
+    pub fn of_label(label: &str) -> Option<Product> {
+        Product::ALL.into_iter().find(|product| product.label() == label)
+    }
 }
 
 /// TLS towards pods. All `None`: the system's roots, the address's own name.

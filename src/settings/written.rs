@@ -13,6 +13,7 @@ pub(super) struct Written {
     pub state_dir: Option<Told<String>>,
     pub window: WrittenWindow,
     pub time_scale: Option<Told<f64>>,
+    pub prune: WrittenPrune,
     pub targets: Vec<WrittenTarget>,
     pub databases: Vec<WrittenDatabase>,
 }
@@ -34,6 +35,14 @@ pub(super) struct WrittenWindow {
     pub require_proof: Option<Told<bool>>,
     pub pod_clock_bound: Option<Told<Duration>>,
     pub auto_slack: Option<Told<Duration>>,
+    pub ignore: Option<Told<Vec<Told<String>>>>,
+}
+
+/// `[prune]`
+#[derive(Debug, Default)]
+pub(super) struct WrittenPrune {
+    pub keep: Option<Told<Duration>>,
+    pub keep_last: Option<Told<u32>>,
 }
 
 /// One `[[target]]`
@@ -43,9 +52,22 @@ pub(super) struct WrittenTarget {
     pub source: Source,
     pub name: Option<Told<String>>,
     pub addresses: Option<Told<Vec<Told<String>>>>,
+    pub kubernetes: Option<Told<WrittenKubernetes>>,
+    pub srv: Option<Told<String>>,
+    pub resolver: Option<Told<String>>,
     pub tls: Option<Told<WrittenTls>>,
-    /// A kind of target that this version lacks was asked for (and complained about).
-    pub lacking: bool,
+}
+
+/// `kubernetes = { ... }`
+#[derive(Debug, Default)]
+pub(super) struct WrittenKubernetes {
+    pub namespace: Option<Told<String>>,
+    pub release: Option<Told<String>>,
+    pub context: Option<Told<String>>,
+    pub kubeconfig: Option<Told<String>>,
+    pub product: Option<Told<String>>,
+    pub admin_port: Option<Told<String>>,
+    pub selector: Option<Told<String>>,
 }
 
 /// `tls = { ... }`
@@ -98,13 +120,13 @@ fn root(root: Section<'_, '_>) -> Written {
         state_dir: root.section("state").and_then(|s| s.value.string("dir")),
         window: root.section("window").map(|s| window(&s.value)).unwrap_or_default(),
         time_scale: root.section("polling").and_then(|s| s.value.number("time_scale")),
+        prune: root.section("prune").map(|s| prune(&s.value)).unwrap_or_default(),
         targets: root.sections("target").into_iter().map(|s| target(&s.value, s.source)).collect(),
         databases: root.sections("database").into_iter().map(|s| database(&s.value, s.source)).collect(),
     }
 }
 
 fn window(section: &Section<'_, '_>) -> WrittenWindow {
-    section.lacking("ignore", "remove the key; it names Helm releases, and Kubernetes targets are not in this version");
     WrittenWindow {
         hold: section.duration_text("hold"),
         max_outage: section.duration("max_outage"),
@@ -120,24 +142,36 @@ fn window(section: &Section<'_, '_>) -> WrittenWindow {
         require_proof: section.boolean("require_proof"),
         pod_clock_bound: section.duration("pod_clock_bound"),
         auto_slack: section.duration("auto_slack"),
+        ignore: section.strings("ignore"),
     }
 }
 
+fn prune(section: &Section<'_, '_>) -> WrittenPrune {
+    WrittenPrune { keep: section.duration("keep"), keep_last: section.whole_number("keep_last") }
+}
+
 fn target(section: &Section<'_, '_>, source: Source) -> WrittenTarget {
-    const INSTEAD: &str = "name the pods themselves: addresses = [\"10.0.0.4:60051\"]";
-    let kubernetes = section.lacking("kubernetes", INSTEAD);
-    let srv = section.lacking("srv", INSTEAD);
-    section.lacking(
-        "resolver",
-        "remove the key; it serves SRV targets, and names in `addresses` use the system's resolver",
-    );
     WrittenTarget {
         path: section.path_of("").trim_end_matches('.').to_owned(),
         source,
         name: section.string("name"),
         addresses: section.strings("addresses"),
+        kubernetes: section.section("kubernetes").map(|s| Told::new(kubernetes(&s.value), s.source)),
+        srv: section.string("srv"),
+        resolver: section.string("resolver"),
         tls: section.section("tls").map(|s| Told::new(tls(&s.value), s.source)),
-        lacking: kubernetes || srv,
+    }
+}
+
+fn kubernetes(section: &Section<'_, '_>) -> WrittenKubernetes {
+    WrittenKubernetes {
+        namespace: section.string("namespace"),
+        release: section.string("release"),
+        context: section.string("context"),
+        kubeconfig: section.string("kubeconfig"),
+        product: section.string("product"),
+        admin_port: section.name_or_number("admin_port"),
+        selector: section.string("selector"),
     }
 }
 
@@ -179,7 +213,6 @@ fn endpoints(section: &Section<'_, '_>) -> WrittenEndpoints {
 /// Every key of the file by its dotted pattern (`target[].tls.ca_file`), tables included, found by reading a document
 /// that opens every table.
 pub fn known_keys() -> BTreeMap<String, Standing> {
-    const EVERY_TABLE: &str =
-        "[catalog]\n[state]\n[window]\n[polling]\n[[target]]\ntls = {}\n[[database]]\nendpoints = {}\n";
+    const EVERY_TABLE: &str = "[catalog]\n[state]\n[window]\n[polling]\n[prune]\n[[target]]\ntls = {}\nkubernetes = {}\n[[database]]\nendpoints = {}\n";
     read(PathBuf::from("schema"), EVERY_TABLE).2
 }

@@ -16,6 +16,12 @@ pub enum Reason {
     Duplicate,
     /// Its gate is closed already.
     AlreadyPaused,
+    /// There is no such service record.
+    SrvNotFound,
+    /// DNS does not say where a target's pods are.
+    SrvUnanswered,
+    /// A service record names a host without an address.
+    SrvWithoutAddress,
     /// The server cannot say whether its gate is closed.
     NoCheckPaused,
     /// It cannot be spoken to.
@@ -30,6 +36,9 @@ impl Reason {
             Self::SeveralPods => "several_pods_at_one_name",
             Self::Duplicate => "duplicate_pod",
             Self::AlreadyPaused => "pod_already_paused",
+            Self::SrvNotFound => "srv_not_found",
+            Self::SrvUnanswered => "srv_unanswered",
+            Self::SrvWithoutAddress => "srv_without_address",
             Self::NoCheckPaused => "no_check_paused",
             Self::Admin(kind) => kind.name(),
         }

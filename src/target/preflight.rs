@@ -101,14 +101,15 @@ async fn connect_and_ask(pod: &Pod, options: &PreflightOptions) -> Result<(Admin
 }
 
 fn already_paused(pod: &Pod) -> Failure {
+    // A pod that Kubernetes names is still opened by its address; one that was written keeps its name, for TLS.
+    let address = if pod.identity.is_some() { &pod.address } else { &pod.name };
     Failure {
         target: pod.target.clone(),
         pod: pod.name.clone(),
         reason: Reason::AlreadyPaused,
         message: format!("pod {} is paused already: somebody else's window, or a dead run's", pod.endpoint.label()),
         hint: format!(
-            "Look with `stillpoint status`. If nobody holds it, release it with `stillpoint unpause --address {}`.",
-            pod.name
+            "Look with `stillpoint status`. If nobody holds it, release it with `stillpoint unpause --address {address}`."
         ),
     }
 }

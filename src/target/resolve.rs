@@ -2,6 +2,7 @@
 
 use super::{Failure, Reason};
 use crate::admin::{AdminEndpoint, AdminError, AdminErrorKind, HostPort, TlsReference};
+use crate::kubernetes::PodIdentity;
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -50,23 +51,28 @@ pub struct Pod {
     pub address: String,
     /// How to speak to it. Holds the IP address: a name that moved on must not lead an Unpause to another pod.
     pub endpoint: AdminEndpoint,
+    /// Which pod it is, where Kubernetes knows.
+    pub identity: Option<PodIdentity>,
 }
 
 /// Resolves every address of every target, in the order written. Errors with *all* that is wrong: what is no address,
 /// names without an address or with several pods', pods named twice, no pod at all.
 pub async fn resolve(targets: &[AddressTarget], options: &ResolveOptions) -> Result<Vec<Pod>, Vec<Failure>> {
-    let (pods, failures) = resolve_each(targets, options).await;
+    let (pods, mut failures) = resolve_each(targets, options).await;
+    if pods.is_empty() && failures.is_empty() {
+        failures.push(no_pods());
+    }
     if failures.is_empty() { Ok(pods) } else { Err(failures) }
 }
 
 /// The same, with the pods that could be resolved beside what is wrong with the others.
 pub async fn resolve_each(targets: &[AddressTarget], options: &ResolveOptions) -> (Vec<Pod>, Vec<Failure>) {
     let written = targets.iter().flat_map(|target| target.addresses.iter().map(move |address| (target, address)));
-    let found: Vec<_> = stream::iter(written)
+    // Collected first: a stream that makes its futures as it goes cannot be sent to another thread.
+    let lookups: Vec<_> = written
         .map(|(target, written)| async move { (target, written, find(target, written, options.timeout).await) })
-        .buffered(LOOKUPS)
-        .collect()
-        .await;
+        .collect();
+    let found: Vec<_> = stream::iter(lookups).buffered(LOOKUPS).collect().await;
     let mut known = HashMap::new();
     let (mut pods, mut failures) = (Vec::new(), Vec::new());
     for (target, written, found) in found {
@@ -75,16 +81,18 @@ pub async fn resolve_each(targets: &[AddressTarget], options: &ResolveOptions) -
             Err(failure) => failures.push(failure),
         }
     }
-    if pods.is_empty() && failures.is_empty() {
-        failures.push(Failure {
-            target: String::new(),
-            pod: String::new(),
-            reason: Reason::NoPods,
-            message: "no target names a pod".to_owned(),
-            hint: "Add a [[target]] with `addresses = [\"host:port\"]`, one for each pod.".to_owned(),
-        });
-    }
     (pods, failures)
+}
+
+/// Nothing says which pods to pause.
+pub(super) fn no_pods() -> Failure {
+    Failure {
+        target: String::new(),
+        pod: String::new(),
+        reason: Reason::NoPods,
+        message: "no target names a pod".to_owned(),
+        hint: "Add a [[target]] with `addresses = [\"host:port\"]`, one for each pod.".to_owned(),
+    }
 }
 
 /// Where one pod is.
@@ -195,5 +203,5 @@ fn pod(target: &AddressTarget, written: &str, at: SocketAddr, tcp_user_timeout: 
     let is_name = written.parse::<SocketAddr>().is_err();
     let authority = is_name.then(|| written.to_owned());
     let endpoint = AdminEndpoint { address: address.clone(), tls: target.tls.clone(), authority, tcp_user_timeout };
-    Pod { name: written.to_owned(), target: target.name.clone(), address, endpoint }
+    Pod { name: written.to_owned(), target: target.name.clone(), address, endpoint, identity: None }
 }

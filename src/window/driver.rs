@@ -3,10 +3,12 @@
 use super::calls;
 use super::fault;
 use super::plan::{Now, Plan};
-use super::protocol::{Command, Event, Gate, Purpose, Window};
-use super::release::PodIndex;
+use super::protocol::{Command, Event, Gate, PodsChange, Purpose, Window};
+use super::release::{PodIndex, UnpauseAnswer};
 use crate::admin::AdminClient;
 use crate::guard::GuardLink;
+use crate::kubernetes::PodIdentity;
+use crate::window::existence::Existence;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,6 +25,8 @@ pub struct DrivenPod {
     pub name: String,
     /// Connected in the preflight.
     pub client: AdminClient,
+    /// Which pod it is, where Kubernetes knows.
+    pub identity: Option<PodIdentity>,
 }
 
 /// What a window needs from around it, besides pods.
@@ -58,11 +62,13 @@ pub struct Driven {
     pub guard: Option<GuardLink>,
 }
 
-/// Runs a window from its first command to its last.
+/// Runs a window from its first command to its last. `changes` tells what becomes of the pods; what is left in it
+/// afterwards came too late for the window.
 pub async fn run(
     plan: Plan,
     pods: &[DrivenPod],
     pausing: Pausing,
+    changes: &mut mpsc::UnboundedReceiver<PodsChange>,
     edges: &mut dyn Edges,
     cancel: &CancellationToken,
 ) -> Driven {
@@ -77,6 +83,7 @@ pub async fn run(
         connections,
         may_pause: Arc::new(AtomicBool::new(true)),
         told_releasing: false,
+        existence: Existence::default(),
         guard: None,
         cancel,
         cancelled: false,
@@ -88,6 +95,7 @@ pub async fn run(
             biased;
             // Feeding any event notices it.
             () = cancel.cancelled(), if !driver.cancelled => Event::Tick,
+            Some(change) = changes.recv() => Event::PodsChanged(change),
             Some(event) = inbox.recv() => event,
             died = guard_death(&mut driver.guard) => {
                 driver.guard = None;
@@ -97,6 +105,9 @@ pub async fn run(
         };
         if let Event::Checked(pod, ..) | Event::PauseAnswered(pod, _) = &event {
             driver.look_at_connection(*pod, edges).await;
+        }
+        if let Event::Unpaused(pod, answer) = &event {
+            driver.ask_for(*pod, answer);
         }
         driver.feed(event, edges).await;
     }
@@ -122,6 +133,7 @@ struct Driver<'a> {
     /// Cleared with the first Unpause: a Pause that has not been sent by then never is.
     may_pause: Arc<AtomicBool>,
     told_releasing: bool,
+    existence: Existence,
     guard: Option<GuardLink>,
     cancel: &'a CancellationToken,
     cancelled: bool,
@@ -238,6 +250,13 @@ impl Driver<'_> {
         None
     }
 
+    /// A pod that does not answer may be gone for good.
+    fn ask_for(&mut self, pod: PodIndex, answer: &UnpauseAnswer) {
+        let identity = self.pods.get(pod.0).and_then(|pod| pod.identity.as_ref());
+        let events = self.events.clone();
+        self.existence.heard(pod, identity, answer, move || drop(events.send(Event::NoLongerExists(pod))));
+    }
+
     /// A connection that was made anew since the preflight may lead to a restarted server.
     async fn look_at_connection(&mut self, pod: PodIndex, edges: &mut dyn Edges) {
         let Some(made) = self.pods.get(pod.0).map(|p| p.client.connections_made()) else { return };
@@ -278,6 +297,8 @@ pub fn event_name(event: &Event) -> &'static str {
         Event::Checked(_, Purpose::Release, _) => "CheckedRelease",
         Event::Unpaused(..) => "Unpaused",
         Event::ConnectionBroke(..) => "ConnectionBroke",
+        Event::PodsChanged(_) => "PodsChanged",
+        Event::NoLongerExists(_) => "NoLongerExists",
         Event::GuardLost(_) => "GuardLost",
         Event::HandedOver(_) => "HandedOver",
         Event::Cancelled(_) => "Cancelled",
@@ -295,6 +316,7 @@ pub fn pod_of(happened: &Happened<'_>) -> Option<PodIndex> {
             Event::PauseAnswered(pod, _)
             | Event::Checked(pod, ..)
             | Event::Unpaused(pod, _)
+            | Event::NoLongerExists(pod)
             | Event::ConnectionBroke(pod, _),
         ) => Some(*pod),
         _ => None,

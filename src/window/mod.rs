@@ -5,6 +5,7 @@
 
 pub mod calls;
 pub mod driver;
+pub mod existence;
 pub mod fault;
 pub mod plan;
 pub mod protocol;

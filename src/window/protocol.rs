@@ -65,6 +65,10 @@ pub enum Event {
     Unpaused(PodIndex, UnpauseAnswer),
     /// The pod's connection broke, whether or not it came back.
     ConnectionBroke(PodIndex, String),
+    /// The pods are no longer those that the preflight saw, or cannot be seen to be.
+    PodsChanged(PodsChange),
+    /// Kubernetes no longer has the pod.
+    NoLongerExists(PodIndex),
     /// The guard died.
     GuardLost(String),
     /// The guard owns the pods now, or the reason why not.
@@ -90,13 +94,26 @@ pub enum PauseAnswer {
     Unknown(String),
 }
 
+/// What a watch of the pods saw that makes a window prove nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PodsChange {
+    /// One of PodAdded, PodRemoved, PodRestarted, PodNotRunning, PodReplaced, SetsDisagree, WatchGap.
+    pub name: Name,
+    /// The pod's name; where no single pod is concerned, the target's.
+    pub subject: String,
+    /// What was seen, for people.
+    pub detail: String,
+}
+
 /// A violation of one window.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Violation {
     /// Which.
     pub name: Name,
-    /// On which pod; `None`: the window as a whole.
+    /// On which pod of the plan; `None`: none of them, or the window as a whole.
     pub pod: Option<PodIndex>,
+    /// What else it is about: a pod that need not be one of the plan's.
+    pub subject: Option<String>,
     /// What was seen, for people.
     pub detail: String,
 }
@@ -224,6 +241,8 @@ impl Window {
             Event::Checked(pod, purpose, answer) => self.checked(now, pod, purpose, answer),
             Event::Unpaused(pod, answer) => self.unpaused(now, pod, &answer),
             Event::ConnectionBroke(pod, detail) => self.while_closed(now, Name::ConnectionLost, Some(pod), detail),
+            Event::NoLongerExists(pod) => self.no_longer_exists(pod),
+            Event::PodsChanged(change) => self.pods_changed(now, change),
             Event::GuardLost(detail) => self.while_open(now, Name::GuardLost, detail),
             Event::HandedOver(result) => self.handed_over(now, result),
             Event::Cancelled(detail) => self.while_open(now, Name::Cancelled, detail),

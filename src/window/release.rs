@@ -6,7 +6,8 @@
 //! been sent, because a server may handle a request whose caller is long dead.
 //!
 //! A pod without CheckPaused needs two OK answers to Unpause that far apart. A pod that nobody listens for any more
-//! (connection refused for [`Tuning::gone_after`]) is gone: a process that comes back starts with an open gate.
+//! (connection refused for [`Tuning::gone_after`]) is gone: a process that comes back starts with an open gate. So is a
+//! pod that Kubernetes no longer has and that does not answer; one that still answers is released like any other.
 
 use provider_api::Mono;
 use std::time::Duration;
@@ -112,6 +113,8 @@ struct PodRelease {
     backoff: Duration,
     first_ok: Option<Mono>,
     refused_since: Option<Mono>,
+    /// Its UID no longer exists.
+    gone_for_good: bool,
 }
 
 /// The release of a set of pods.
@@ -134,6 +137,7 @@ impl Release {
                 backoff: FIRST_BACKOFF,
                 first_ok: None,
                 refused_since: None,
+                gone_for_good: false,
             })
             .collect();
         Release { pods, tuning }
@@ -154,6 +158,14 @@ impl Release {
     /// Another caller's pause holds the pod; an Unpause would revoke it.
     pub fn leave_alone(&mut self, pod: PodIndex) {
         self.end(pod, End::PausedByOther);
+    }
+
+    /// Kubernetes no longer has the pod. It ends as gone with the next Unpause that it does not answer: deleted by force,
+    /// its server may run on for a while.
+    pub fn no_longer_exists(&mut self, pod: PodIndex) {
+        if let Some(p) = self.pods.get_mut(pod.0) {
+            p.gone_for_good = true;
+        }
     }
 
     fn end(&mut self, pod: PodIndex, end: End) {
@@ -194,6 +206,9 @@ impl Release {
                     return Some(ReleaseCommand::Check(pod));
                 }
                 p.count_blind_ok(now, sent, &tuning);
+            }
+            UnpauseAnswer::ConnectionRefused | UnpauseAnswer::Failed if p.gone_for_good => {
+                p.step = Step::Ended(End::Gone)
             }
             UnpauseAnswer::ConnectionRefused => p.refused(now, &tuning),
             UnpauseAnswer::Failed => {
@@ -387,6 +402,24 @@ mod tests {
         release.due(at(61_000));
         release.unpaused(at(61_000), POD, &UnpauseAnswer::ConnectionRefused);
         assert_eq!(release.ended(POD), Some(End::Gone));
+    }
+
+    #[test]
+    fn a_pod_that_kubernetes_no_longer_has_is_gone_once_it_does_not_answer() {
+        for answer in [UnpauseAnswer::Failed, UnpauseAnswer::ConnectionRefused] {
+            let mut release = Release::maybe_paused(at(0), at(0), &[true], tuning());
+            release.due(at(0));
+            release.no_longer_exists(POD);
+            assert_eq!(release.ended(POD), None);
+            release.unpaused(at(10), POD, &answer);
+            assert_eq!(release.ended(POD), Some(End::Gone));
+        }
+        // Its server runs on: then it is opened like any other.
+        let mut release = Release::maybe_paused(at(100), at(0), &[true], tuning());
+        release.pause_was_answered(POD, at(50));
+        release.no_longer_exists(POD);
+        unpause_and_look(&mut release, at(100), CheckAnswer::Open);
+        assert_eq!(release.ended(POD), Some(End::Open));
     }
 
     #[test]

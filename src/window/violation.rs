@@ -13,6 +13,20 @@ pub enum Name {
     ConnectionLost,
     /// CheckPaused was false while we held.
     OpenedEarly,
+    /// A pod came that was not there at the preflight.
+    PodAdded,
+    /// A pod went, or is being deleted.
+    PodRemoved,
+    /// A pod's container was started anew: it forgot that it was paused.
+    PodRestarted,
+    /// A pod is no longer Running and Ready.
+    PodNotRunning,
+    /// Another pod stands at a pod's name or address.
+    PodReplaced,
+    /// Two ways of finding the pods no longer find the same.
+    SetsDisagree,
+    /// The pods could not be watched without a gap.
+    WatchGap,
     /// The data sets or their metadata changed between preflight and after.
     SchemaChanged,
     /// A clock could not be bounded, or clocks disagree.
@@ -33,12 +47,19 @@ pub enum Name {
 
 impl Name {
     /// All names, for documentation and for tests that every one is provoked.
-    pub const ALL: [Name; 13] = [
+    pub const ALL: [Name; 20] = [
         Name::PauseRefused,
         Name::DrainTimedOut,
         Name::PauseUnanswered,
         Name::ConnectionLost,
         Name::OpenedEarly,
+        Name::PodAdded,
+        Name::PodRemoved,
+        Name::PodRestarted,
+        Name::PodNotRunning,
+        Name::PodReplaced,
+        Name::SetsDisagree,
+        Name::WatchGap,
         Name::SchemaChanged,
         Name::ClockUnsure,
         Name::NoSafeSecond,
@@ -57,6 +78,13 @@ impl Name {
             Name::PauseUnanswered => "PauseUnanswered",
             Name::ConnectionLost => "ConnectionLost",
             Name::OpenedEarly => "OpenedEarly",
+            Name::PodAdded => "PodAdded",
+            Name::PodRemoved => "PodRemoved",
+            Name::PodRestarted => "PodRestarted",
+            Name::PodNotRunning => "PodNotRunning",
+            Name::PodReplaced => "PodReplaced",
+            Name::SetsDisagree => "SetsDisagree",
+            Name::WatchGap => "WatchGap",
             Name::SchemaChanged => "SchemaChanged",
             Name::ClockUnsure => "ClockUnsure",
             Name::NoSafeSecond => "NoSafeSecond",

@@ -3,7 +3,7 @@
 use super::fence::RunFence;
 use super::pace::{self, Pace, Parked};
 use super::{Ended, Job, Moved, Options, Run, Seen, Snapshot, UnitKey, hold};
-use crate::catalog::{CatalogError, CatalogErrorKind, PointEvent, PointLog};
+use crate::catalog::{CatalogError, CatalogErrorKind, PointEvent, PointLog, RunKind};
 use chrono::Utc;
 use provider_api::{Act, Context, DurableWork, ErrorKind, ProviderError, Record, Step, Unit, Way};
 use std::collections::{BTreeMap, HashMap};
@@ -298,6 +298,8 @@ impl<'a> Drive<'a> {
     /// The others go on, unless this one shows that the whole run is for nothing, or not ours any more.
     fn fail(&mut self, at: usize, error: ProviderError) {
         self.halted |= matches!(error.kind, ErrorKind::Lost | ErrorKind::Fenced | ErrorKind::Credentials);
+        // The units of a drill wait for each other: with one of them none can get to its end.
+        self.halted |= self.run.kind == RunKind::Drill && self.run.way == Way::Forward;
         let text = error.to_string();
         self.say(at, &text, true);
         self.tracks[at].failed = true;

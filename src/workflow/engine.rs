@@ -133,7 +133,12 @@ fn nothing_to_abort(id: &PointId) -> Failure {
 fn other_work(id: &PointId, kind: RunKind) -> Failure {
     let verb = kind.verb();
     let message = format!("{verb} of {id} was begun and has not ended");
-    let hint = format!("`stillpoint {verb} {id}` goes on with it; `stillpoint status` shows it.");
+    let again = match kind {
+        // Retention finds by itself what it has begun.
+        RunKind::Prune => "stillpoint prune --yes".to_owned(),
+        _ => format!("stillpoint {verb} {id}"),
+    };
+    let hint = format!("`{again}` goes on with it; `stillpoint status` shows it.");
     Failure::new(Exit::Refused, "other_work", message, hint)
 }
 

@@ -63,7 +63,8 @@ impl Run {
         Self::all(events).into_iter().rfind(|run| run.kind == kind)
     }
 
-    fn all<'a>(events: impl IntoIterator<Item = &'a PointEvent>) -> Vec<Run> {
+    /// Every run, oldest first.
+    pub fn all<'a>(events: impl IntoIterator<Item = &'a PointEvent>) -> Vec<Run> {
         let mut all: Vec<Run> = Vec::new();
         for event in events {
             if let PointEvent::RunStarted { run, kind, plan, .. } = event {

@@ -15,5 +15,6 @@ mod good;
 mod pods;
 mod seal;
 mod settings;
+mod srv;
 mod together;
 mod world;

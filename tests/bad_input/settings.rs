@@ -14,7 +14,7 @@ fn nobody_is_asked_when_the_configuration_is_wrong() {
         ("[[database]]\nname", "[polled]\nname"),
         ("region = \"us-east-1\"\n", ""),
         ("provider = \"dynamodb\"", "provider = \"cosmos\""),
-        ("[window]\n", "[window]\nignore = [\"other\"]\n"),
+        ("[window]\n", "[window]\nignore = \"other\"\n"),
         ("[window]", "[window"),
     ];
     for (right, instead) in wrong {
@@ -37,8 +37,7 @@ fn nobody_is_asked_when_the_file_or_the_flags_are_wrong() {
     for line in [
         "create --config nowhere.toml",
         "create --hodl 10s",
-        "create -n ns-scalar -r ledger",
-        "restore some-id",
+        "agent",
         "pause --for 41s",
         "pause --for 0s",
         "show a/b",

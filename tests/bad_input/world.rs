@@ -188,6 +188,11 @@ impl World {
         self.database().call(&format!("DynamoDB_20120810.{operation}"), body).unwrap()
     }
 
+    /// Waits for something that lives as long as this world.
+    pub fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     /// Turns point-in-time recovery of a table off or on.
     pub fn pitr(&self, table: &str, on: bool) {
         let specification = json!({ "PointInTimeRecoveryEnabled": on });
@@ -367,7 +372,7 @@ pub const FILTERS: [(&str, &str); 15] = [
     (r"(opening the window|pausing|holding still|proving|unpausing|closing the window)  pods paused .*", "$1 ..."),
     (r"[\dT:.+-]+ Asia/Tokyo", "[time] Asia/Tokyo"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", "[time]"),
-    (r"(manual|pause)-\d{8}T\d{6}Z-[0-9a-z]{4}", "[id]"),
+    (r"(manual|pause|window)-\d{8}T\d{6}Z-[0-9a-z]{4}", "[id]"),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[table id]"),
     (r"process \d+ on \S+", "process [pid] on [host]"),
     (r#"("(owner|guard)_pid"): \d+"#, "$1: [pid]"),

@@ -163,6 +163,9 @@ fn arrival(event: &Event) -> (usize, Arrival) {
         Event::GuardLost(_) => (10, create, DeathOfGuard, ONE),
         Event::HandedOver(_) => (11, Scene::Pause, Nothing, ONE),
         Event::Cancelled(_) => (12, create, Interrupt, ONE),
+        Event::PodsChanged(_) | Event::NoLongerExists(_) => {
+            unreachable!("no address tells of it; tests/kubernetes provokes it by a cluster")
+        }
         Event::Tick => (13, create, Nothing, ONE),
     };
     (place, Arrival { name: event_name(event), scene, provoked, visits })

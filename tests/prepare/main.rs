@@ -3,15 +3,34 @@
 // Helpers of tests end the test that they cannot help.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+#[allow(dead_code)] // The tests of restore use the rest.
 mod program;
+mod prune;
+mod trouble;
 
 use program::Program;
 use serde_json::json;
 use std::time::Duration;
 
+/// From now on the program may do what its policy allows, and the data of every table has to exist somewhere after every call.
+fn watched(program: Program) -> Program {
+    let config = program.db().config().clone();
+    let policy = include_str!("../../deploy/iam/backup.json").replace("REGION", &config.region);
+    let policy = policy.replace("ACCOUNT", &config.account).replace("NAMESPACE", "bank");
+    program.db().set_policy("sandbox", Some(&serde_json::from_str(&policy).unwrap())).unwrap();
+    let tables = program.tables();
+    program.db().guard_set(&tables.keys().map(String::as_str).collect::<Vec<_>>());
+    program
+}
+
+fn nothing_lost(program: &Program) {
+    let violations = program.db().violations();
+    assert!(violations.is_empty(), "the data of a table was nowhere: {violations:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn killed_again_and_again_prepare_goes_on_and_ends_with_one_backup_of_each_table() {
-    let program = Program::start(11).await;
+    let program = watched(Program::start(11).await);
     let id = program.sealed().await;
     let before = program.tables();
     let mut kills = 0;
@@ -41,11 +60,12 @@ async fn killed_again_and_again_prepare_goes_on_and_ends_with_one_backup_of_each
     assert_eq!((abort["exit_code"].as_u64(), abort["error"]["name"].as_str()), (Some(4), Some("nothing_to_abort")));
     let listed = program.json(&["list"]).await;
     assert_eq!(listed["points"][0]["state"], "prepared");
+    nothing_lost(&program);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_two_at_once_one_works_and_what_was_begun_can_be_aborted() {
-    let program = Program::start(12).await;
+    let program = watched(Program::start(12).await);
     let id = program.sealed().await;
     let before = program.tables();
     let prepare = ["prepare", id.as_str()];
@@ -69,11 +89,12 @@ async fn of_two_at_once_one_works_and_what_was_begun_can_be_aborted() {
     assert_eq!((aborted["exit_code"].as_u64(), aborted["state"].as_str()), (Some(0), Some("sealed")), "{aborted:#}");
     assert_eq!(program.tables(), before);
     assert_eq!(program.backups().len(), before.len(), "the other point's backups stay");
+    nothing_lost(&program);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_cannot_be_prepared_is_refused_with_what_to_do() {
-    let program = Program::with_lag(13, 1_200.0).await;
+    let program = watched(Program::with_lag(13, 1_200.0).await);
     let unknown = program.json(&["prepare", "manual-20261123T030000Z-aaaa"]).await;
     assert_eq!((unknown["exit_code"].as_u64(), unknown["error"]["name"].as_str()), (Some(4), Some("not_found")));
 
@@ -108,12 +129,14 @@ async fn what_cannot_be_prepared_is_refused_with_what_to_do() {
     assert_eq!(lost["state"], "lost");
     let again = program.json(&["prepare", &id]).await;
     assert_eq!(again["exit_code"], 6);
+    nothing_lost(&program);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn create_can_wait_until_the_point_is_prepared() {
-    let program = Program::start(14).await;
+    let program = watched(Program::start(14).await);
     let point = program.json(&["create", "--wait", "prepared"]).await;
     assert_eq!((point["exit_code"].as_u64(), point["state"].as_str()), (Some(0), Some("prepared")), "{point:#}");
     assert_eq!(program.backups().len(), program.tables().len());
+    nothing_lost(&program);
 }

@@ -22,12 +22,34 @@ impl Program {
 
     /// The same, whose tables can be restored to a moment so many seconds after it, before the time scale.
     pub async fn with_lag(seed: u64, latest_restorable: f64) -> Program {
+        let mut config = Program::sandbox_config(seed);
+        config.database.lags.latest_restorable = latest_restorable;
+        Program::of(config).await
+    }
+
+    fn sandbox_config(seed: u64) -> SandboxConfig {
         let mut config = SandboxConfig::default().with_seed(seed).with_time_scale(60.0);
         config.traffic = false;
         config.pods = 1;
         config.bank.tables = 2;
         config.database.lags.restore = (30.0, 90.0);
-        config.database.lags.latest_restorable = latest_restorable;
+        config
+    }
+
+    /// The same, with a bank that is at work and whose clients often die.
+    #[allow(dead_code)] // The tests of `verify` use it.
+    pub async fn busy(seed: u64) -> Program {
+        let mut config = Program::sandbox_config(seed);
+        config.traffic = true;
+        // Many transactions at any moment, so that a cut outside a still period goes through some.
+        config.bank.crash_chance = 0.05;
+        (config.bank.clients, config.bank.transfers_per_second) = (24, 100.0);
+        config.bank.accounts_per_table = 300;
+        config.bank.step_latency = Duration::from_millis(60);
+        Program::of(config).await
+    }
+
+    async fn of(config: SandboxConfig) -> Program {
         let sandbox = Sandbox::start(config).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let toml = sandbox.ready_config(folder.path()).replace("hold = \"10s\"", "hold = \"auto\"");
@@ -35,22 +57,50 @@ impl Program {
         Program { sandbox, folder }
     }
 
+    pub fn config(&self) -> std::path::PathBuf {
+        self.folder.path().join("stillpoint.toml")
+    }
+
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
     pub fn db(&self) -> &DynamoDb {
         self.sandbox.dynamodb()
     }
 
+    /// A file in the program's folder.
+    #[allow(dead_code)] // The tests of `drill` use it.
+    pub fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stillpoint"));
-        command.args(words).arg("--config").arg(self.folder.path().join("stillpoint.toml"));
-        command.args(["--output", "json"]);
+        command.args(words).arg("--config").arg(self.config());
         command.env("AWS_ACCESS_KEY_ID", "sandbox").env("AWS_SECRET_ACCESS_KEY", "sandbox");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
 
+    fn json_command(&self, words: &[&str]) -> Command {
+        let mut command = self.command(words);
+        command.args(["--output", "json"]);
+        command
+    }
+
+    /// A command for people: exit code, stdout, stderr.
+    pub async fn text(&self, words: &[&str]) -> (i32, String, String) {
+        let mut command = self.command(words);
+        command.env_remove("STILLPOINT_LOG");
+        let Output { status, stdout, stderr } = command.output().await.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    }
+
     /// What a command prints; its exit code is in there.
     pub async fn json(&self, words: &[&str]) -> Value {
-        let Output { status, stdout, stderr } = self.command(words).output().await.unwrap();
+        let Output { status, stdout, stderr } = self.json_command(words).output().await.unwrap();
         let value: Value = serde_json::from_slice(&stdout)
             .unwrap_or_else(|error| panic!("{words:?}: {error}: {}", String::from_utf8_lossy(&stderr)));
         assert_eq!(value["exit_code"].as_i64(), status.code().map(i64::from), "{words:?}: {value:#}");
@@ -61,6 +111,17 @@ impl Program {
     pub async fn point(&self, wait: &str) -> String {
         let point = self.json(&["create", "--wait", wait]).await;
         assert_eq!(point["exit_code"], 0, "{point:#}");
+        point["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A point whose only window was too short to hold a safe second.
+    pub async fn void(&self) -> String {
+        let file = self.folder.path().join("stillpoint.toml");
+        let good = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, good.replace("hold = \"auto\"", "hold = \"1s\"\nattempts = 1")).unwrap();
+        let point = self.json(&["create"]).await;
+        std::fs::write(&file, good).unwrap();
+        assert_eq!((point["exit_code"].as_u64(), point["state"].as_str()), (Some(1), Some("void")), "{point:#}");
         point["id"].as_str().unwrap().to_owned()
     }
 
@@ -98,7 +159,7 @@ impl Program {
     /// Runs a command and kills it as soon as it has written this many more events; `false` if it ended before.
     pub async fn killed_after(&self, words: &[&str], id: &str, events: usize) -> bool {
         let before = self.events(id).len();
-        let mut child = self.command(words).spawn().unwrap();
+        let mut child = self.json_command(words).spawn().unwrap();
         loop {
             if child.try_wait().unwrap().is_some() {
                 return false;

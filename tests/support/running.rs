@@ -36,7 +36,8 @@ pub struct Ended {
 }
 
 impl Running {
-    pub(super) fn start(folder: &Path, words: &[&str], environment: &[(&str, &str)]) -> Self {
+    /// Starts the program with the configuration of a folder.
+    pub fn start(folder: &Path, words: &[&str], environment: &[(&str, &str)]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let (stdout, stderr) = (folder.join(format!("{number}.out")), folder.join(format!("{number}.err")));

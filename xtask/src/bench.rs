@@ -24,6 +24,16 @@ pub fn run(run: &mut Run, sizes: &[String]) {
             Err(error) => Err(format!("{} cannot be started: {error}", program.display())),
         }
     });
+    simulated(run);
+}
+
+/// What is measured in simulated time, by tests too long for every day. Each prints its numbers as one line of JSON.
+const IN_SIMULATED_TIME: [(&str, &str); 1] = [("pace of prepare", "prepare_pace")];
+
+fn simulated(run: &mut Run) {
+    for (step, test) in IN_SIMULATED_TIME {
+        run.step(step, |_| cargo::run(&["test", "--locked", "--test", test, "--", "--ignored", "--nocapture"]));
+    }
 }
 
 /// Where cargo builds.

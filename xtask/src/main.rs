@@ -3,6 +3,7 @@
 
 mod bench;
 mod cargo;
+mod kube;
 mod run;
 mod tests;
 mod tidy;
@@ -23,8 +24,10 @@ const COMMANDS: &[Command] = &[
         name: "test",
         about: "everything CI runs: `check`, then every test of the workspace",
         run: |run, _| {
+            // Minutes of Go, the first time: beside everything that cargo builds.
+            let kube = kube::Build::begin();
             check(run);
-            tests::all(run, &[]);
+            tests::all(run, &[], Some(kube));
         },
     },
     Command {
@@ -35,7 +38,12 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "only",
         about: "the tests alone, narrowed by arguments of `cargo test`: `cargo xtask only -p xtask tidy`",
-        run: tests::all,
+        run: |run, narrowed| tests::all(run, narrowed, None),
+    },
+    Command {
+        name: "kube",
+        about: "builds the Kubernetes control plane for tests, unless it is built (minutes; needs Go)",
+        run: |run, _| run.step("control plane", |_| kube::Build::begin().finish()),
     },
     Command {
         name: "bench",

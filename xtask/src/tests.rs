@@ -1,7 +1,7 @@
 //! Runs the tests, passes their output on as it is, and counts.
 
 use crate::{
-    cargo,
+    cargo, kube,
     run::{Outcome, Run},
 };
 use std::{
@@ -19,8 +19,8 @@ struct Tally {
     ignored: Vec<String>,
 }
 
-/// Builds every test of the workspace once, then runs them; `narrowed` replaces `--workspace`.
-pub fn all(run: &mut Run, narrowed: &[String]) {
+/// Builds every test of the workspace once, then runs them; `narrowed` replaces `--workspace`. Waits for `kube` between.
+pub fn all(run: &mut Run, narrowed: &[String], kube: Option<kube::Build>) {
     let mut scope = vec!["test", "--locked"];
     if narrowed.is_empty() {
         scope.push("--workspace");
@@ -37,6 +37,9 @@ pub fn all(run: &mut Run, narrowed: &[String]) {
         built = outcome.is_ok();
         outcome
     });
+    if let Some(kube) = kube {
+        run.step("control plane", |_| kube.finish());
+    }
     run.step("tests", |run| {
         if !built {
             return Err("not run: they do not build".to_owned());

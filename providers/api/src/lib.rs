@@ -9,6 +9,7 @@ pub mod limiter;
 pub mod provider;
 pub mod time;
 pub mod types;
+pub mod verify;
 pub mod work;
 
 pub use error::{ErrorKind, ProviderError};
@@ -16,4 +17,8 @@ pub use limiter::{Limiter, Rate};
 pub use provider::{BackupProvider, Context};
 pub use time::{ClockInterval, Mono};
 pub use types::*;
+pub use verify::{
+    Breach, Limits, PointSet, ReadBudget, Rule, TableCounts, TableKind, Verification, Verifier, Verify, VerifyProgress,
+    VerifyRequest,
+};
 pub use work::*;

@@ -1,8 +1,8 @@
 //! The trait.
 
 use crate::{
-    Capsule, ClockInterval, Confirmed, DataSet, Discovery, Preparer, ProviderError, RecordedSet, RestoreTime,
-    SetRestorability,
+    Capsule, ClockInterval, Confirmed, DataSet, Discovery, Driller, Preparer, ProviderError, Pruner, RecordedSet,
+    RestoreTime, Restorer, SetRestorability, Verifier,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,4 +77,16 @@ pub trait BackupProvider: std::fmt::Display + std::fmt::Debug + Send + Sync {
 
     /// The power to make on-demand backups of a sealed point, if this provider has it.
     fn preparer(self: Arc<Self>) -> Option<Preparer>;
+
+    /// The power to remove such backups again, and to look whether they are there. A provider that prepares has it.
+    fn pruner(self: Arc<Self>) -> Option<Pruner>;
+
+    /// The power to bring a prepared point back, if this provider has it.
+    fn restorer(self: Arc<Self>) -> Option<Restorer>;
+
+    /// The power to restore a point under scratch names and remove it again, if this provider has it.
+    fn driller(self: Arc<Self>) -> Option<Driller>;
+
+    /// The power to verify a set of tables, if this provider has it.
+    fn verifier(self: Arc<Self>) -> Option<Verifier>;
 }

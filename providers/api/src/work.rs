@@ -10,7 +10,7 @@
 //!   time-out, so that it cannot act after its driver has lost the right to.
 //! - What is not ours by recorded identity is never touched, only named.
 
-use crate::{Capsule, Context, ProviderError, RecordedSet, RestoreTime};
+use crate::{Capsule, Context, ProviderError, RecordedSet, RestoreTime, Role};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -177,5 +177,148 @@ pub trait Prepare: DurableWork {
     async fn preflight(&self, context: &Context, units: &[Unit]) -> Result<Vec<String>, ProviderError>;
 }
 
+/// What was made of one data set, by every run of `prepare` that there was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MadeSet {
+    /// Its name.
+    pub name: String,
+    /// Its recorded identity.
+    pub id: String,
+    /// The records of each run, oldest first.
+    pub runs: Vec<UnitState>,
+}
+
+/// The power to remove for good what [`Prepare`] made: retention.
+///
+/// [`DurableWork::step`] leads [`Way::Forward`] to none of the recorded backups left. There is no way back. Only what the records
+/// name is deleted; what is gone already counts as done.
+#[async_trait::async_trait]
+pub trait Prune: DurableWork {
+    /// The plan, one unit for each data set of which something was made. Depends on the records alone.
+    fn units(&self, made: &[MadeSet]) -> Result<Vec<Unit>, ProviderError>;
+
+    /// Looks whether the plan can work, before anything is deleted; changes nothing.
+    async fn preflight(&self, context: &Context, units: &[Unit]) -> Result<(), ProviderError>;
+
+    /// The data sets that the last run prepared and whose backup could not be restored now, each with why.
+    async fn missing(&self, context: &Context, made: &[MadeSet]) -> Result<Vec<(String, String)>, ProviderError>;
+}
+
+/// A provider's power to prune, shared with the tasks that use it.
+pub type Pruner = Arc<dyn Prune>;
+
+/// What is to be tried out.
+#[derive(Clone, Copy, Debug)]
+pub struct DrillRequest<'a> {
+    /// The restore point's id.
+    pub label: &'a str,
+    /// T.
+    pub at: RestoreTime,
+    /// The data sets as recorded.
+    pub sets: &'a [RecordedSet],
+    /// Their settings, as captured.
+    pub capsules: &'a [Capsule],
+    /// In front of every copy's name. It has a nonce in it, so that what bears it is this run's.
+    pub prefix: &'a str,
+    /// The on-demand backup of each data set, by its name; empty: by point-in-time recovery.
+    pub backups: &'a BTreeMap<String, String>,
+    /// Whether the copies stay when all is done.
+    pub keep: bool,
+}
+
+/// The power to restore a point beside its data sets, under scratch names, and to remove the copies again.
+///
+/// [`DurableWork::step`] leads [`Way::Forward`] to a copy that is ready, and on from there to none of it, or to one that
+/// stays; [`Way::Back`] to nothing of what this run made. Whoever drives it does not step a unit whose copy
+/// [`Drill::is_ready`] before it has looked at the copy. The data sets themselves are never changed.
+#[async_trait::async_trait]
+pub trait Drill: DurableWork {
+    /// The plan: a unit for each data set. Depends on the request alone.
+    fn copies(&self, request: &DrillRequest<'_>) -> Result<Vec<Unit>, ProviderError>;
+
+    /// Looks whether the plan can work, before anything is begun; changes nothing. Answers with warnings.
+    async fn may_copy(&self, context: &Context, units: &[Unit]) -> Result<Vec<String>, ProviderError>;
+
+    /// Whether the copy is whole, and nothing has been done about it since.
+    fn is_ready(&self, state: &UnitState) -> bool;
+
+    /// The copy's name and identity, once it has one.
+    fn copy(&self, state: &UnitState) -> Option<RecordedSet>;
+}
+
+/// A provider's power to drill, shared with the tasks that use it.
+pub type Driller = Arc<dyn Drill>;
+
 /// A provider's power to prepare, shared with the tasks that use it.
 pub type Preparer = Arc<dyn Prepare>;
+
+/// A data set that is to be brought back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestoreSet {
+    /// As recorded.
+    pub recorded: RecordedSet,
+    /// What it is to ScalarDB: what decides about others comes last.
+    pub role: Role,
+    /// The record by which [`Prepare`] ended its unit ([`Record::what`]): which backup, and of what.
+    pub prepared: Value,
+}
+
+/// What the caller allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreOptions {
+    /// Back up each data set as it is now before it is replaced. Without it there may be no way back.
+    pub safety_backup: bool,
+    /// Replace also what has another identity than the recorded one.
+    pub accept_recreated: bool,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        Self { safety_backup: true, accept_recreated: false }
+    }
+}
+
+/// What is to be restored.
+#[derive(Clone, Copy, Debug)]
+pub struct RestoreRequest<'a> {
+    /// The restore point's id, for names that people read: letters, digits, `-` and `_`.
+    pub label: &'a str,
+    /// T.
+    pub at: RestoreTime,
+    /// The data sets.
+    pub sets: &'a [RestoreSet],
+    /// Their settings, as captured.
+    pub capsules: &'a [Capsule],
+    /// What is allowed.
+    pub options: RestoreOptions,
+}
+
+/// What a restore would do, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestorePlan {
+    /// What would become of each data set, in the order of the units: its name, and the deeds in a sentence.
+    pub deeds: Vec<(String, String)>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// The power to bring a prepared point back under the original names.
+///
+/// [`DurableWork::step`] leads [`Way::Forward`] to every data set as it was at T, with its settings of then, and
+/// [`Way::Back`] to every data set as this run found it: left alone where it was not replaced yet, else put back from its
+/// safety backup. Safety backups stay, whichever way. What is replaced has the identity that was recorded before.
+#[async_trait::async_trait]
+pub trait Restore: DurableWork {
+    /// The plan. Depends on the request alone: the same request gives the same plan, whatever became of the world.
+    fn units(&self, request: &RestoreRequest<'_>) -> Result<Vec<Unit>, ProviderError>;
+
+    /// Looks whether the plan can work, before anything is begun; changes nothing. All that speaks against it is answered
+    /// together.
+    async fn preflight(&self, context: &Context, units: &[Unit]) -> Result<RestorePlan, Vec<ProviderError>>;
+
+    /// Whether a unit can still be put back as it was found; changes nothing.
+    async fn way_back(&self, context: &Context, unit: &Unit, state: &UnitState) -> Result<(), ProviderError>;
+}
+
+/// A provider's power to restore, shared with the tasks that use it.
+pub type Restorer = Arc<dyn Restore>;

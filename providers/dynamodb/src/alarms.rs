@@ -39,6 +39,21 @@ pub(crate) async fn read(cloud: &Cloud, context: &Context) -> Result<Vec<Value>,
     }
 }
 
+/// The alarms of these names that are there. A page holds as many as one call may ask for.
+pub(crate) async fn named(cloud: &Cloud, context: &Context, names: &[String]) -> Result<Vec<Value>, Fault> {
+    let mut alarms = Vec::new();
+    for names in names.chunks(100) {
+        let (_, mut json) = cloud
+            .read(context, &DESCRIBE_ALARMS, "", |keep| {
+                let call = cloud.cloudwatch.describe_alarms().max_records(100).set_alarm_names(Some(names.to_vec()));
+                call.customize().interceptor(keep).send()
+            })
+            .await?;
+        alarms.extend(take_list(&mut json, "MetricAlarms"));
+    }
+    Ok(alarms)
+}
+
 /// The alarms of each table: those that watch it, by their own metric or by a metric in an expression, and those that
 /// `policies` (of auto scaling, by table) made.
 pub(crate) fn by_table(

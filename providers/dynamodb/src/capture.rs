@@ -74,6 +74,13 @@ pub(crate) async fn capture(cloud: &Cloud, context: &Context, sets: &[DataSet]) 
     Ok(settled.into_iter().map(|draft| shared.capsule(draft)).collect())
 }
 
+/// One table by itself, without alarms: reads nothing that grows with the number of tables in the account.
+pub(crate) async fn alone(cloud: &Cloud, context: &Context, name: &str) -> Result<Capsule, ProviderError> {
+    let draft = draft(cloud, context, name).await?;
+    let shared = Shared::read_one(cloud, context, &draft).await?;
+    Ok(shared.capsule(settle(cloud, context, draft).await?))
+}
+
 async fn draft(cloud: &Cloud, context: &Context, name: &str) -> Result<Draft, ProviderError> {
     let (answer, mut json) = cloud
         .read(context, &DESCRIBE_TABLE, name, |keep| {
@@ -120,7 +127,7 @@ async fn settle(cloud: &Cloud, context: &Context, mut draft: Draft) -> Result<Dr
     Ok(draft)
 }
 
-async fn tags(cloud: &Cloud, context: &Context, name: &str, arn: &str) -> Result<Value, Fault> {
+pub(crate) async fn tags(cloud: &Cloud, context: &Context, name: &str, arn: &str) -> Result<Value, Fault> {
     let mut tags = Vec::new();
     let mut token: Option<String> = None;
     loop {
@@ -140,7 +147,7 @@ async fn tags(cloud: &Cloud, context: &Context, name: &str, arn: &str) -> Result
     Ok(Value::Array(tags))
 }
 
-async fn time_to_live(cloud: &Cloud, context: &Context, name: &str) -> Result<Value, Fault> {
+pub(crate) async fn time_to_live(cloud: &Cloud, context: &Context, name: &str) -> Result<Value, Fault> {
     let (_, mut json) = cloud
         .read(context, &DESCRIBE_TIME_TO_LIVE, name, |keep| {
             cloud.dynamodb.describe_time_to_live().table_name(name).customize().interceptor(keep).send()
@@ -149,7 +156,7 @@ async fn time_to_live(cloud: &Cloud, context: &Context, name: &str) -> Result<Va
     Ok(take(&mut json, "TimeToLiveDescription"))
 }
 
-async fn continuous_backups(cloud: &Cloud, context: &Context, name: &str) -> Result<Value, Fault> {
+pub(crate) async fn continuous_backups(cloud: &Cloud, context: &Context, name: &str) -> Result<Value, Fault> {
     let (_, mut json) = cloud
         .read(context, &DESCRIBE_CONTINUOUS_BACKUPS, name, |keep| {
             cloud.dynamodb.describe_continuous_backups().table_name(name).customize().interceptor(keep).send()
@@ -162,7 +169,12 @@ async fn continuous_backups(cloud: &Cloud, context: &Context, name: &str) -> Res
 }
 
 /// The policy of a table or stream; null if it has none, or if there is no such thing to have one.
-async fn resource_policy(cloud: &Cloud, context: &Context, name: &str, arn: Option<&str>) -> Result<Value, Fault> {
+pub(crate) async fn resource_policy(
+    cloud: &Cloud,
+    context: &Context,
+    name: &str,
+    arn: Option<&str>,
+) -> Result<Value, Fault> {
     let Some(arn) = arn else { return Ok(Value::Null) };
     let read = cloud
         .read(context, &GET_RESOURCE_POLICY, name, |keep| {
@@ -176,7 +188,7 @@ async fn resource_policy(cloud: &Cloud, context: &Context, name: &str, arn: Opti
     }
 }
 
-async fn kinesis(cloud: &Cloud, context: &Context, name: &str) -> Result<Value, Fault> {
+pub(crate) async fn kinesis(cloud: &Cloud, context: &Context, name: &str) -> Result<Value, Fault> {
     let (_, mut json) = cloud
         .read(context, &DESCRIBE_KINESIS_STREAMING_DESTINATION, name, |keep| {
             let call = cloud.dynamodb.describe_kinesis_streaming_destination().table_name(name);
@@ -187,7 +199,7 @@ async fn kinesis(cloud: &Cloud, context: &Context, name: &str) -> Result<Value, 
 }
 
 /// Contributor Insights of the table and of each index: a list, the table first.
-async fn insights(cloud: &Cloud, context: &Context, name: &str, indexes: &[String]) -> Result<Value, Fault> {
+pub(crate) async fn insights(cloud: &Cloud, context: &Context, name: &str, indexes: &[String]) -> Result<Value, Fault> {
     let mut all = Vec::new();
     for index in std::iter::once(None).chain(indexes.iter().cloned().map(Some)) {
         let (_, json) = cloud
@@ -215,8 +227,8 @@ impl Shared {
         let mut shared = Self { read: BTreeMap::new(), unread: Vec::new() };
         let (targets, policies, scheduled, alarms) = tokio::join!(
             scaling::targets(cloud, context, &resources),
-            scaling::policies(cloud, context),
-            scaling::scheduled(cloud, context),
+            scaling::policies(cloud, context, None),
+            scaling::scheduled(cloud, context, None),
             alarms::read(cloud, context),
         );
         let targets = scaling::by_table(shared.take("auto_scaling_targets", targets)?, &names);
@@ -231,6 +243,31 @@ impl Shared {
             ("auto_scaling_scheduled_actions", scheduled),
             ("auto_scaling_target_tags", tags),
             ("alarms", alarms),
+        ]);
+        Ok(shared)
+    }
+
+    async fn read_one(cloud: &Cloud, context: &Context, draft: &Draft) -> Result<Self, ProviderError> {
+        let mut shared = Self { read: BTreeMap::new(), unread: Vec::new() };
+        let names = BTreeSet::from([draft.name.as_str()]);
+        let resources = scaling::resources(&draft.name, &draft.indexes);
+        let found = scaling::targets(cloud, context, &resources).await;
+        let targets = scaling::by_table(shared.take("auto_scaling_targets", found)?, &names);
+        // Only what has a target has policies and scheduled actions.
+        let scaled = targets.values().flatten().filter_map(|target| target["ResourceId"].as_str());
+        let (mut policies, mut scheduled) = (Vec::new(), Vec::new());
+        for resource in scaled.collect::<BTreeSet<_>>() {
+            let found = scaling::policies(cloud, context, Some(resource)).await;
+            policies.extend(shared.take("auto_scaling_policies", found)?);
+            let found = scaling::scheduled(cloud, context, Some(resource)).await;
+            scheduled.extend(shared.take("auto_scaling_scheduled_actions", found)?);
+        }
+        let tags = shared.target_tags(cloud, context, &targets).await?;
+        shared.read = BTreeMap::from([
+            ("auto_scaling_targets", targets),
+            ("auto_scaling_policies", scaling::by_table(policies, &names)),
+            ("auto_scaling_scheduled_actions", scaling::by_table(scheduled, &names)),
+            ("auto_scaling_target_tags", tags),
         ]);
         Ok(shared)
     }

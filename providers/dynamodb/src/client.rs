@@ -1,5 +1,6 @@
 //! The SDK's clients, and the one way in which calls are made.
 
+use crate::absence::Absences;
 use crate::error::{self, Again, Fault, Site};
 use crate::limits::{self, Operation, Service};
 use crate::raw::KeepBody;
@@ -31,6 +32,42 @@ const TROUBLE_WAIT: Duration = Duration::from_millis(200);
 /// For a call that changes something: short, so that none can act long after it was sent. It is never repeated here.
 const ACT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Whose turn it is: what a call waits for before it is sent, and is told of afterwards.
+#[async_trait::async_trait]
+pub(crate) trait Turn: Send + Sync {
+    /// Waits for it.
+    async fn wait(&self, context: &Context) -> Result<(), ProviderError>;
+    /// The service answered.
+    fn answered(&self);
+    /// The service asked to be asked more slowly.
+    fn throttled(&self);
+    /// The call failed otherwise, and is sent again.
+    fn unanswered(&self);
+}
+
+/// The rate of an operation, as the service counts it.
+struct ByOperation<'a> {
+    limiter: &'a Limiter,
+    operation: &'a Operation,
+}
+
+#[async_trait::async_trait]
+impl Turn for ByOperation<'_> {
+    async fn wait(&self, context: &Context) -> Result<(), ProviderError> {
+        self.limiter.acquire(self.operation.name, context).await
+    }
+
+    fn answered(&self) {
+        self.limiter.answered(self.operation.name);
+    }
+
+    fn throttled(&self) {
+        self.limiter.throttled(self.operation.name);
+    }
+
+    fn unanswered(&self) {}
+}
+
 /// The clients of one account and region.
 #[derive(Debug)]
 pub(crate) struct Cloud {
@@ -39,6 +76,8 @@ pub(crate) struct Cloud {
     pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) region: String,
+    /// What was looked for in vain.
+    pub(crate) absences: Absences,
     /// Endpoints as set, without user info, in the order of [`Service`].
     endpoints: [Option<String>; 3],
 }
@@ -88,6 +127,7 @@ impl Cloud {
             cloudwatch: aws_sdk_cloudwatch::Client::from_conf(cloudwatch.build()),
             limiter: config.limiter.clone().unwrap_or_else(|| Arc::new(limits::limiter(config))),
             region: config.region.clone(),
+            absences: Absences::default(),
             endpoints: urls.map(|url| url.as_deref().map(error::without_user_info)),
         })
     }
@@ -119,17 +159,35 @@ impl Cloud {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<O, SdkError<E, HttpResponse>>> + Send,
     {
+        let turn = ByOperation { limiter: &self.limiter, operation };
+        self.call_in_turn(context, operation, object, &turn, send).await
+    }
+
+    /// The same, with a pace that is not the operation's own.
+    pub(crate) async fn call_in_turn<O, E, F>(
+        &self,
+        context: &Context,
+        operation: &Operation,
+        object: &str,
+        turn: &dyn Turn,
+        send: impl Fn() -> F + Send + Sync,
+    ) -> Result<O, Fault>
+    where
+        O: Send,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<O, SdkError<E, HttpResponse>>> + Send,
+    {
         let started = Instant::now();
         let mut troubles = 0;
         let mut signed_again = false;
         loop {
-            self.limiter.acquire(operation.name, context).await?;
+            turn.wait(context).await?;
             let sent = Instant::now();
             let answer = context.run(operation.name, async { Ok(send().await) }).await?;
             let took_ms = u64::try_from(sent.elapsed().as_millis()).unwrap_or(u64::MAX);
             let fault = match answer {
                 Ok(output) => {
-                    self.limiter.answered(operation.name);
+                    turn.answered();
                     tracing::debug!(operation = operation.name, object, took_ms, "answered");
                     return Ok(output);
                 }
@@ -137,12 +195,16 @@ impl Cloud {
             };
             tracing::debug!(operation = operation.name, object, took_ms, error = %fault.reason(), "failed");
             match fault.again {
-                Again::Throttled if started.elapsed() < THROTTLE_PATIENCE => self.limiter.throttled(operation.name),
+                Again::Throttled if started.elapsed() < THROTTLE_PATIENCE => turn.throttled(),
                 Again::Transient if troubles < TROUBLE_REPEATS => {
+                    turn.unanswered();
                     context.sleep(operation.name, TROUBLE_WAIT * 2_u32.pow(troubles)).await?;
                     troubles += 1;
                 }
-                Again::Skewed if !signed_again => signed_again = true,
+                Again::Skewed if !signed_again => {
+                    turn.unanswered();
+                    signed_again = true;
+                }
                 _ => return Err(fault),
             }
         }

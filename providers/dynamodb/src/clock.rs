@@ -27,7 +27,7 @@ const FAILURES: u32 = 3;
 
 /// Notes when a request left and when its answer came, and the answer's `Date`: of any answer, errors too.
 #[derive(Clone, Debug)]
-struct Stopwatch {
+pub(crate) struct Stopwatch {
     mono: MonoSource,
     reading: Arc<Mutex<Reading>>,
 }
@@ -39,8 +39,13 @@ struct Reading {
 }
 
 impl Stopwatch {
-    fn new(mono: &MonoSource) -> Self {
+    pub(crate) fn new(mono: &MonoSource) -> Self {
         Self { mono: mono.clone(), reading: Arc::default() }
+    }
+
+    /// The second on the service's clock in which the last answer was made, if it said one.
+    pub(crate) fn second(&self) -> Option<i64> {
+        self.with(|reading| reading.sample.map(|sample| sample.second))
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Reading) -> T) -> T {

@@ -18,31 +18,47 @@ pub(crate) async fn discover(cloud: &Cloud, config: &Config, context: &Context) 
         return metadata::named(config, &existing);
     }
     // One after the other, metadata first: a table dropped in between is then missing, never overlooked.
-    let metadata = described(cloud, config, context).await?;
+    let metadata = described(cloud, &config.metadata_table(), context).await.map_err(|error| match error.kind {
+        ErrorKind::NotFound => no_metadata(config, error),
+        _ => error,
+    })?;
     let existing = existing(cloud, context).await?;
     metadata::discovery(config, metadata, &existing)
 }
 
-/// ScalarDB's description of its tables: a consistent scan of all pages.
-async fn described(
+/// The names of the tables that are there and are ScalarDB's, also where others of them are missing.
+pub(crate) async fn present(
     cloud: &Cloud,
     config: &Config,
     context: &Context,
+) -> Result<BTreeSet<String>, ProviderError> {
+    if config.named_tables() {
+        let found = discover(cloud, config, context).await?;
+        return Ok(found.data_sets.into_iter().map(|set| set.name).collect());
+    }
+    let described = described(cloud, &config.metadata_table(), context).await.map_err(|error| match error.kind {
+        ErrorKind::NotFound => no_metadata(config, error),
+        _ => error,
+    })?;
+    let existing = existing(cloud, context).await?;
+    Ok(described.into_keys().filter(|name| existing.contains(name)).collect())
+}
+
+/// ScalarDB's description of its tables: a consistent scan of all pages of its metadata table.
+pub(crate) async fn described(
+    cloud: &Cloud,
+    table: &str,
+    context: &Context,
 ) -> Result<BTreeMap<String, Value>, ProviderError> {
-    let table = config.metadata_table();
     let mut described = BTreeMap::new();
     let mut start = None;
     loop {
         let page = cloud
-            .call(context, &SCAN, &table, || {
-                let scan = cloud.dynamodb.scan().table_name(&table).consistent_read(true).limit(PAGE);
+            .call(context, &SCAN, table, || {
+                let scan = cloud.dynamodb.scan().table_name(table).consistent_read(true).limit(PAGE);
                 scan.set_exclusive_start_key(start.clone()).send()
             })
-            .await
-            .map_err(|fault| match fault.error.kind {
-                ErrorKind::NotFound => no_metadata(config, fault.error),
-                _ => fault.error,
-            })?;
+            .await?;
         described.extend(page.items.unwrap_or_default().into_iter().filter_map(metadata::described));
         match page.last_evaluated_key {
             Some(key) if !key.is_empty() => start = Some(key),

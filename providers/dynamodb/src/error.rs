@@ -194,13 +194,29 @@ fn answered(site: &Site<'_>, code: String, message: String, status: u16) -> Faul
         ErrorKind::NotFound => "found nothing",
         _ => "failed",
     };
-    let mut error = ProviderError::new(kind, format!("{} {said}", site.what()), hint(kind, &code, site))
+    let hint = match (kind, refused(&message)) {
+        // A call can need more than its own action: a restore that of reading and writing its target, for one.
+        (ErrorKind::PermissionDenied, Some((action, resource))) if action != site.operation.action() => {
+            format!(
+                "allow the IAM action {action} on {resource} for the identity that runs this (aws sts get-caller-identity)"
+            )
+        }
+        _ => hint(kind, &code, site),
+    };
+    let mut error = ProviderError::new(kind, format!("{} {said}", site.what()), hint)
         .retryable(matches!(again, Again::Throttled | Again::Transient))
         .caused_by(Answer { code: code.clone(), message });
     if !site.object.is_empty() {
         error = error.about([site.object]);
     }
     Fault { code: Some(code), again, error }
+}
+
+/// The action and the resource that a refusal names.
+fn refused(message: &str) -> Option<(&str, &str)> {
+    let (_, rest) = message.split_once("not authorized to perform: ")?;
+    let (action, rest) = rest.split_once(" on resource: ")?;
+    Some((action, rest.split(' ').next()?))
 }
 
 fn unanswered<E>(site: &Site<'_>, error: SdkError<E, HttpResponse>) -> Fault
@@ -308,6 +324,14 @@ mod tests {
         assert_eq!(error.message, "DescribeTable on `bank.account` in eu-west-1 was refused");
         assert!(error.hint.contains("dynamodb:DescribeTable") && error.hint.contains("bank.account"), "{}", error.hint);
         assert_eq!(error.source.unwrap().to_string(), "AccessDeniedException: because");
+    }
+
+    #[test]
+    fn a_refusal_for_another_action_than_the_call_names_that_action() {
+        let text =
+            "User: arn:aws:iam::1:user/u is not authorized to perform: kms:Decrypt on resource: arn:key because no";
+        let error = answered(&site(), "AccessDeniedException".to_owned(), text.to_owned(), 400).error;
+        assert!(error.hint.starts_with("allow the IAM action kms:Decrypt on arn:key "), "{}", error.hint);
     }
 
     #[test]

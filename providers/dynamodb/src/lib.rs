@@ -8,7 +8,9 @@
 //! The SDK corrects the time it signs with by the `Date` of earlier answers, so a wrong clock on this host does not
 //! show as refused requests. What the clocks really are is measured by [`provider_api::BackupProvider::clock`].
 
+mod absence;
 mod alarms;
+mod backups;
 mod capture;
 mod client;
 mod clock;
@@ -17,22 +19,29 @@ mod discover;
 mod error;
 pub mod limits;
 mod metadata;
+mod names;
 mod prepare;
+mod prune;
 mod raw;
+mod reapply;
 mod restorable;
+mod restore;
+pub mod runbook;
 mod sampler;
 mod scaling;
 mod settings;
 mod table;
+mod verify;
 
+pub use reapply::{Difference, Reapply};
 pub use sampler::{Next, Sample, Sampler};
 pub use settings::{Config, Endpoints, MonoSource, Staging};
 
 use client::Cloud;
 use futures::{StreamExt, TryStreamExt};
 use provider_api::{
-    BackupProvider, Capsule, ClockInterval, Confirmed, Context, DataSet, Discovery, Preparer, ProviderError,
-    RecordedSet, RestoreTime, SetRestorability,
+    BackupProvider, Capsule, ClockInterval, Confirmed, Context, DataSet, Discovery, Driller, Fence, Preparer,
+    ProviderError, Pruner, RecordedSet, RestoreTime, Restorer, SetRestorability, Verifier,
 };
 use std::sync::Arc;
 
@@ -60,6 +69,22 @@ impl DynamoDbProvider {
         config.check()?;
         let cloud = Cloud::connect(&config).await?;
         Ok(Self { config: Arc::new(config), cloud: Arc::new(cloud) })
+    }
+
+    /// One step of putting the settings of `capsule` back on `table`, which must be ACTIVE and of the caller's own making.
+    ///
+    /// `done` is what earlier calls answered in [`Reapply::Did`]; without it every setting is looked at again, which
+    /// changes nothing that is as it should be. Every call is safe to repeat. A retryable error: the same call again
+    /// later. Any other: the same call again, once somebody has done what the hint says.
+    pub async fn reapply(
+        &self,
+        context: &Context,
+        fence: &dyn Fence,
+        table: &str,
+        capsule: &Capsule,
+        done: &[String],
+    ) -> Result<Reapply, ProviderError> {
+        reapply::next_step(&self.cloud, context, fence, table, capsule, done).await
     }
 }
 
@@ -99,7 +124,24 @@ impl BackupProvider for DynamoDbProvider {
     ) -> Result<Vec<SetRestorability>, ProviderError> {
         restorable::restorable(&self.cloud, context, self.config.time_scale, at, sets).await
     }
+
     fn preparer(self: Arc<Self>) -> Option<Preparer> {
+        Some(self)
+    }
+
+    fn pruner(self: Arc<Self>) -> Option<Pruner> {
+        Some(Arc::new(prune::Retention(self)))
+    }
+
+    fn restorer(self: Arc<Self>) -> Option<Restorer> {
+        Some(Arc::new(restore::Restoring(self)))
+    }
+
+    fn driller(self: Arc<Self>) -> Option<Driller> {
+        Some(self)
+    }
+
+    fn verifier(self: Arc<Self>) -> Option<Verifier> {
         Some(self)
     }
 }

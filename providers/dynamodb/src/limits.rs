@@ -77,6 +77,8 @@ pub const DESCRIBE_TABLE: Operation = dynamodb("DescribeTable", TEN);
 pub const LIST_TABLES: Operation = dynamodb("ListTables", Rate { per_second: 9.5, burst: 10 });
 /// Bounded by the metadata table's read capacity (often 1 unit), not by a rate; throttled answers set the pace.
 pub const SCAN: Operation = dynamodb("Scan", TEN);
+/// Bounded by a table's read capacity, not by a rate: verification pays for what it reads by a budget of its own.
+pub const BATCH_GET_ITEM: Operation = dynamodb("BatchGetItem", TEN);
 /// Documented: up to 10 times per second, per account.
 pub const LIST_TAGS_OF_RESOURCE: Operation = dynamodb("ListTagsOfResource", TEN);
 /// Not documented; throttling was seen at four calls back to back.
@@ -101,6 +103,8 @@ pub const DESCRIBE_ALARMS: Operation =
 
 /// Not documented; ten a second, as its sister RestoreTableFromBackup is.
 pub const RESTORE_TABLE_TO_POINT_IN_TIME: Operation = dynamodb("RestoreTableToPointInTime", TEN);
+/// Documented: up to 10 times per second.
+pub const RESTORE_TABLE_FROM_BACKUP: Operation = dynamodb("RestoreTableFromBackup", TEN);
 /// Documented: 50 times per second. Slower, because the service was seen to throttle when more than about four changes
 /// of tables and backups run at once.
 pub const CREATE_BACKUP: Operation = dynamodb("CreateBackup", FIVE);
@@ -113,21 +117,59 @@ pub const DELETE_BACKUP: Operation = dynamodb("DeleteBackup", FIVE);
 /// Not documented. As CreateBackup.
 pub const DELETE_TABLE: Operation = dynamodb("DeleteTable", FIVE);
 
+/// Not documented. As CreateBackup: changes of tables.
+pub const UPDATE_TABLE: Operation = dynamodb("UpdateTable", FIVE);
+/// Not documented. As UpdateTable.
+pub const UPDATE_CONTINUOUS_BACKUPS: Operation = dynamodb("UpdateContinuousBackups", FIVE);
+/// Documented: up to five times per second, per account.
+pub const TAG_RESOURCE: Operation = dynamodb("TagResource", FIVE);
+/// Not documented. As UpdateTable.
+pub const UPDATE_TIME_TO_LIVE: Operation = dynamodb("UpdateTimeToLive", FIVE);
+/// Not documented. As UpdateTable.
+pub const PUT_RESOURCE_POLICY: Operation = dynamodb("PutResourcePolicy", FIVE);
+/// Not documented. As UpdateTable.
+pub const ENABLE_KINESIS_STREAMING_DESTINATION: Operation = dynamodb("EnableKinesisStreamingDestination", FIVE);
+/// Not documented. As UpdateTable.
+pub const UPDATE_KINESIS_STREAMING_DESTINATION: Operation = dynamodb("UpdateKinesisStreamingDestination", FIVE);
+/// Never sent; named in commands for people.
+pub const DISABLE_KINESIS_STREAMING_DESTINATION: Operation = dynamodb("DisableKinesisStreamingDestination", FIVE);
+/// Documented: 5 times per second.
+pub const UPDATE_CONTRIBUTOR_INSIGHTS: Operation = dynamodb("UpdateContributorInsights", FIVE);
+/// As DescribeScalableTargets.
+pub const REGISTER_SCALABLE_TARGET: Operation = scaling("RegisterScalableTarget", FIVE);
+/// As DescribeScalableTargets.
+pub const DEREGISTER_SCALABLE_TARGET: Operation = scaling("DeregisterScalableTarget", FIVE);
+/// As DescribeScalableTargets.
+pub const PUT_SCALING_POLICY: Operation = scaling("PutScalingPolicy", FIVE);
+/// As DescribeScalableTargets.
+pub const PUT_SCHEDULED_ACTION: Operation = scaling("PutScheduledAction", FIVE);
+/// As DescribeScalableTargets. Its name is that of DynamoDB's own call, whose rate they share.
+pub const TAG_SCALABLE_TARGET: Operation = scaling("TagResource", FIVE);
+/// Documented: 3 transactions per second per region.
+pub const PUT_METRIC_ALARM: Operation =
+    Operation { service: Service::CloudWatch, name: "PutMetricAlarm", rate: Rate::paced(2.85) };
+
 /// Restores of any kind that an account may run at once. Documented: LimitExceededException in the API Reference, "There
 /// is a limit of 50 concurrent restores"; also measured.
 pub const RESTORES_AT_ONCE: usize = 50;
 /// Read capacity units, and as many write capacity units, that all provisioned tables of an account and region may have
 /// together by default. Documented: "Quotas in Amazon DynamoDB", account-level quotas.
 pub const ACCOUNT_CAPACITY: i64 = 80_000;
+/// Read units a second that an on-demand table serves from its first moment. Documented: "Read/write capacity mode" and
+/// WarmThroughput in the API Reference.
+pub const ON_DEMAND_READS: f64 = 12_000.0;
+/// Keys of one BatchGetItem. Documented: its page in the API Reference.
+pub const BATCH_KEYS: usize = 100;
 /// Characters of a table's, an index's or a backup's name. Documented: the API Reference of each call that makes one.
 pub const LONGEST_NAME: usize = 255;
 
 /// All of them.
-pub const ALL: [Operation; 20] = [
+pub const ALL: [Operation; 35] = [
     DESCRIBE_CONTINUOUS_BACKUPS,
     DESCRIBE_TABLE,
     LIST_TABLES,
     SCAN,
+    BATCH_GET_ITEM,
     LIST_TAGS_OF_RESOURCE,
     DESCRIBE_TIME_TO_LIVE,
     GET_RESOURCE_POLICY,
@@ -139,11 +181,25 @@ pub const ALL: [Operation; 20] = [
     LIST_TAGS_FOR_RESOURCE,
     DESCRIBE_ALARMS,
     RESTORE_TABLE_TO_POINT_IN_TIME,
+    RESTORE_TABLE_FROM_BACKUP,
     CREATE_BACKUP,
     DESCRIBE_BACKUP,
     LIST_BACKUPS,
     DELETE_BACKUP,
     DELETE_TABLE,
+    UPDATE_TABLE,
+    UPDATE_CONTINUOUS_BACKUPS,
+    TAG_RESOURCE,
+    UPDATE_TIME_TO_LIVE,
+    PUT_RESOURCE_POLICY,
+    ENABLE_KINESIS_STREAMING_DESTINATION,
+    UPDATE_KINESIS_STREAMING_DESTINATION,
+    UPDATE_CONTRIBUTOR_INSIGHTS,
+    REGISTER_SCALABLE_TARGET,
+    DEREGISTER_SCALABLE_TARGET,
+    PUT_SCALING_POLICY,
+    PUT_SCHEDULED_ACTION,
+    PUT_METRIC_ALARM,
 ];
 
 /// The operation of this name.

@@ -66,16 +66,17 @@ pub(crate) async fn targets(cloud: &Cloud, context: &Context, resources: &[Strin
     Ok(targets)
 }
 
-/// The policies of every table of the account. Filtering by resource would cost a call per table and per index; this
-/// costs one per ten policies.
-pub(crate) async fn policies(cloud: &Cloud, context: &Context) -> Result<Vec<Value>, Fault> {
+/// The policies of a resource; without one, of every table of the account. Filtering by resource costs a call per table
+/// and per index; all of them together cost one per ten policies.
+pub(crate) async fn policies(cloud: &Cloud, context: &Context, resource: Option<&str>) -> Result<Vec<Value>, Fault> {
     let mut policies = Vec::new();
     let mut token: Option<String> = None;
     loop {
         let (page, mut json) = cloud
-            .read(context, &DESCRIBE_SCALING_POLICIES, "", |keep| {
+            .read(context, &DESCRIBE_SCALING_POLICIES, resource.unwrap_or_default(), |keep| {
                 let call = cloud.autoscaling.describe_scaling_policies();
                 let call = call.service_namespace(ServiceNamespace::Dynamodb).set_next_token(token.clone());
+                let call = call.set_resource_id(resource.map(str::to_owned));
                 call.customize().interceptor(keep).send()
             })
             .await?;
@@ -87,15 +88,16 @@ pub(crate) async fn policies(cloud: &Cloud, context: &Context) -> Result<Vec<Val
     }
 }
 
-/// The scheduled actions of every table of the account.
-pub(crate) async fn scheduled(cloud: &Cloud, context: &Context) -> Result<Vec<Value>, Fault> {
+/// The scheduled actions of a resource; without one, of every table of the account.
+pub(crate) async fn scheduled(cloud: &Cloud, context: &Context, resource: Option<&str>) -> Result<Vec<Value>, Fault> {
     let mut actions = Vec::new();
     let mut token: Option<String> = None;
     loop {
         let (page, mut json) = cloud
-            .read(context, &DESCRIBE_SCHEDULED_ACTIONS, "", |keep| {
+            .read(context, &DESCRIBE_SCHEDULED_ACTIONS, resource.unwrap_or_default(), |keep| {
                 let call = cloud.autoscaling.describe_scheduled_actions();
                 let call = call.service_namespace(ServiceNamespace::Dynamodb).set_next_token(token.clone());
+                let call = call.set_resource_id(resource.map(str::to_owned));
                 call.customize().interceptor(keep).send()
             })
             .await?;

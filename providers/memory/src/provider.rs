@@ -3,8 +3,8 @@
 use crate::MemoryWorld;
 use crate::state::{Set, State};
 use provider_api::{
-    BackupProvider, Capsule, ClockInterval, Confirmed, Context, DataSet, Discovery, ErrorKind, Preparer, ProviderError,
-    RecordedSet, RestoreTime, Role, SetRestorability, UnixNanos, Unread,
+    BackupProvider, Capsule, ClockInterval, Confirmed, Context, DataSet, Discovery, Driller, ErrorKind, Preparer,
+    ProviderError, Pruner, RecordedSet, RestoreTime, Restorer, Role, SetRestorability, UnixNanos, Unread, Verifier,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -159,6 +159,22 @@ impl BackupProvider for MemoryProvider {
     }
 
     fn preparer(self: Arc<Self>) -> Option<Preparer> {
+        None
+    }
+
+    fn pruner(self: Arc<Self>) -> Option<Pruner> {
+        None
+    }
+
+    fn restorer(self: Arc<Self>) -> Option<Restorer> {
+        None
+    }
+
+    fn driller(self: Arc<Self>) -> Option<Driller> {
+        None
+    }
+
+    fn verifier(self: Arc<Self>) -> Option<Verifier> {
         None
     }
 }

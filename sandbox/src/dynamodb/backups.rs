@@ -24,6 +24,8 @@ pub(crate) struct Backup {
     name: String,
     table: String,
     table_id: String,
+    /// The identity of the table in which its data began.
+    root: String,
     table_created_at: i64,
     created_at: i64,
     available_at: i64,
@@ -41,6 +43,15 @@ pub(crate) struct Backup {
 impl Backup {
     fn visible(&self, now: i64) -> bool {
         !self.system || (self.available_at <= now && now < self.created_at.saturating_add(35 * DAY_NS))
+    }
+
+    /// Whose data is safe in it now: complete, or made by deleting a table and not yet too old.
+    pub(crate) fn keeps(&self, now: i64) -> Option<&str> {
+        let safe = match self.system {
+            true => now < self.created_at.saturating_add(35 * DAY_NS),
+            false => self.available_at <= now,
+        };
+        safe.then_some(self.root.as_str())
     }
 
     fn details(&self, now: i64) -> Value {
@@ -159,6 +170,7 @@ impl Api<'_> {
             name: name.to_owned(),
             table: table.to_owned(),
             table_id: source.id.clone(),
+            root: source.root.clone(),
             table_created_at: source.created_at,
             created_at: now,
             available_at,
@@ -267,7 +279,8 @@ impl Api<'_> {
             backup_arn: Some(backup.arn.clone()),
             at: backup.created_at,
         };
-        let source = Source { spec: backup.spec.clone(), items: backup.items.as_ref().clone(), lineage };
+        let items = backup.items.as_ref().clone();
+        let source = Source { spec: backup.spec.clone(), items, lineage, root: backup.root.clone() };
         let answer = self.start_restore(target, overrides, source);
         if let Some(backup) = self.state.backups.get_mut(&backup.arn) {
             backup.feeds = Some(target.to_owned());

@@ -13,7 +13,9 @@ mod data;
 mod describe;
 mod error;
 mod faults;
+mod guard;
 mod history;
+mod iam;
 mod limits;
 mod names;
 mod pitr;
@@ -43,6 +45,7 @@ pub use self::{
     config::{Config, Lags},
     error::ServiceError,
     faults::{Effect, Fault, FaultId},
+    guard::Violation,
     history::{Boundary, Edge, Unit},
     state::{CallRecord, WriteRecord},
     wire::Unreachable,
@@ -88,13 +91,15 @@ impl DynamoDb {
         let table = state::table_in(&body);
         let answer = self.api(&mut state).answer(target, operation, &table, body);
         let error = answer.as_ref().err();
-        state.calls.push(CallRecord {
+        let record = CallRecord {
             operation: operation.to_owned(),
             table,
             mono_ns,
             throttled: error.is_some_and(ServiceError::is_throttle),
             error: error.map(|error| error.code.clone()),
-        });
+        };
+        guard::check(&mut state, self.service_unix_ns(), &record);
+        state.calls.push(record);
         answer
     }
 

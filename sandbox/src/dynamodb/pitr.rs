@@ -115,12 +115,12 @@ impl Api<'_> {
                 ),
             ));
         }
-        let spec = table.spec.clone();
+        let (spec, root) = (table.spec.clone(), table.root.clone());
         self.target_free(target)?;
         let table = self.recoverable(&source)?;
         let items = table.pitr.as_ref().map(|pitr| pitr.history.before(boundary.first_left_out(at)));
         let lineage = Lineage { source_arn: self.arn(&source), backup_arn: None, at };
-        self.start_restore(target, overrides, Source { spec, items: items.unwrap_or_default(), lineage })
+        self.start_restore(target, overrides, Source { spec, items: items.unwrap_or_default(), lineage, root })
     }
 
     /// The source of a restore, by name or by an ARN of this region.

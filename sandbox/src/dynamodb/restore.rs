@@ -18,6 +18,8 @@ pub(crate) struct Source {
     pub(crate) spec: Spec,
     pub(crate) items: Vec<Item>,
     pub(crate) lineage: Lineage,
+    /// Where the data began.
+    pub(crate) root: String,
 }
 
 /// What a restore shall change on the way.
@@ -86,6 +88,7 @@ impl Api<'_> {
         let active_at = self.after(self.config.lags.restore);
         let mut table = self.new_table(target, spec, active_at);
         table.lineage = Some(source.lineage);
+        table.root = source.root;
         self.state.tables.insert(target.to_owned(), table);
         if half_refused {
             return Err(ServiceError::new("TableInUseException", format!("Table is being restored: {target}")));

@@ -31,6 +31,12 @@ struct Target {
     tags: Map<String, Value>,
 }
 
+impl Scaling {
+    pub(crate) fn target_arn(&self, key: &Key) -> Option<String> {
+        self.targets.get(key).map(|target| target.arn.clone())
+    }
+}
+
 const DIMENSIONS: [&str; 4] = [
     "dynamodb:table:ReadCapacityUnits",
     "dynamodb:table:WriteCapacityUnits",

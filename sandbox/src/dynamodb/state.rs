@@ -6,7 +6,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
-use super::{backups::Backup, faults::Faults, limits::Limits, names, scaling::Scaling, table::Table};
+use super::{
+    backups::Backup, faults::Faults, guard::Guard, iam::Policy, limits::Limits, names, scaling::Scaling, table::Table,
+};
 
 /// A write that is in the table, for whoever judges a restore.
 #[derive(Debug, Clone)]
@@ -49,6 +51,9 @@ pub(crate) struct State {
     pub(crate) alarms: BTreeMap<String, Value>,
     pub(crate) limits: Limits,
     pub(crate) faults: Faults,
+    pub(crate) guard: Guard,
+    /// By access key id.
+    pub(crate) policies: BTreeMap<String, Policy>,
     pub(crate) rng: ChaCha8Rng,
     pub(crate) seed: u64,
     pub(crate) writes: Vec<WriteRecord>,
@@ -67,6 +72,8 @@ impl State {
             alarms: BTreeMap::new(),
             limits: Limits::default(),
             faults: Faults::default(),
+            guard: Guard::default(),
+            policies: BTreeMap::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
             seed,
             writes: Vec::new(),

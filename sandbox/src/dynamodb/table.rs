@@ -177,6 +177,8 @@ pub(crate) enum Status {
 pub(crate) struct Table {
     pub(crate) name: String,
     pub(crate) id: String,
+    /// The identity of the table in which its data began: its own, unless it was restored.
+    pub(crate) root: String,
     pub(crate) spec: Spec,
     pub(crate) key_names: Vec<String>,
     pub(crate) created_at: i64,
@@ -221,6 +223,7 @@ impl Table {
     pub(crate) fn new(name: &str, id: String, spec: Spec, now: i64, active_at: i64) -> Self {
         Self {
             name: name.to_owned(),
+            root: id.clone(),
             id,
             key_names: spec.key_names(),
             spec,

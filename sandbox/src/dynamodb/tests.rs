@@ -2,6 +2,8 @@
 
 mod backups;
 mod control;
+mod guard;
+mod iam;
 mod judge;
 mod recovery;
 mod services;

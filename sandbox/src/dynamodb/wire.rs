@@ -53,7 +53,10 @@ impl DynamoDb {
         }
         match self.read(parts.uri.path(), &parts.headers, &body) {
             Ok(call) => {
-                let answer = self.authenticate(&parts.headers).and_then(|()| self.call(&call.target, call.body));
+                let answer = self
+                    .authenticate(&parts.headers)
+                    .and_then(|key| self.authorize(&key, &call.target, &call.body))
+                    .and_then(|()| self.call(&call.target, call.body));
                 self.respond(&call.target, call.cbor, answer)
             }
             Err(error) => self.respond("", false, Err(error)),
@@ -165,15 +168,15 @@ impl DynamoDb {
         Ok(Call { target: target.to_owned(), operation: operation.to_owned(), body, cbor: false })
     }
 
-    /// Signatures are not checked, but there has to be one, by a key that is not rejected.
-    fn authenticate(&self, headers: &HeaderMap) -> Result<(), ServiceError> {
+    /// Signatures are not checked, but there has to be one, by a key that is not rejected: this one.
+    fn authenticate(&self, headers: &HeaderMap) -> Result<String, ServiceError> {
         let given = headers.get(AUTHORIZATION).and_then(|given| given.to_str().ok()).ok_or_else(|| {
             ServiceError::new("MissingAuthenticationTokenException", "Request is missing Authentication Token")
         })?;
         let key = given.split_once("Credential=").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
         match self.state().faults.credentials.get(key) {
             Some(error) => Err(error.clone()),
-            None => Ok(()),
+            None => Ok(key.to_owned()),
         }
     }
 

@@ -23,11 +23,11 @@ mod wire;
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -99,6 +99,8 @@ pub(crate) struct Core {
     config: PodConfig,
     tls: Option<TlsAcceptor>,
     stops: mpsc::UnboundedSender<server::Stop>,
+    /// Ends the time that the process is down.
+    wake: Notify,
     schema: OnceLock<SchemaHook>,
     myself: Weak<Core>,
 }
@@ -106,7 +108,7 @@ pub(crate) struct Core {
 impl Core {
     fn restart(&self, down: Duration) {
         // An error: the pod has died for good.
-        _ = self.stops.send(server::Stop { down: Some(down), done: None });
+        _ = self.stops.send(server::Stop { down: Some(down), ended: None, done: None });
     }
 
     /// Does what needs no call, beside everything else.
@@ -120,7 +122,7 @@ impl Core {
             Action::Die => {
                 self.gate.note(Event::Fault { action });
                 // An error: it is dead already.
-                _ = self.stops.send(server::Stop { down: None, done: None });
+                _ = self.stops.send(server::Stop { down: None, ended: None, done: None });
             }
             Action::OpenTransaction { for_ms } => match self.gate.try_begin() {
                 Err(refused) => self.gate.note(Event::FaultIdle { action, reason: refused.to_string() }),
@@ -188,7 +190,15 @@ impl Pod {
     /// # Errors
     /// No port or file descriptor left, or certificates that cannot be used.
     pub async fn start(index: usize, config: PodConfig) -> io::Result<Self> {
-        let place = server::Place::take()?;
+        Self::start_at(index, config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
+    }
+
+    /// Starts a pod at an address of this machine; port 0 takes a free one. It listens when this returns.
+    ///
+    /// # Errors
+    /// The address is not this machine's or is taken, no file descriptor left, or certificates that cannot be used.
+    pub async fn start_at(index: usize, config: PodConfig, wanted: SocketAddr) -> io::Result<Self> {
+        let place = server::Place::take(wanted)?;
         let listener = place.listen()?;
         let address = place.address;
         let tls = config.tls.as_ref().map(server::tls_acceptor).transpose()?;
@@ -200,6 +210,7 @@ impl Pod {
             config,
             tls,
             stops,
+            wake: Notify::new(),
             schema: OnceLock::new(),
             myself: Weak::clone(myself),
         });
@@ -272,9 +283,29 @@ impl Pod {
         self.stop(None).await;
     }
 
+    /// Ends the process until [`Pod::scale_up`], as when somebody scales its Deployment to nothing; returns when it has
+    /// ended. Its address stays taken.
+    pub async fn scale_down(&self) {
+        let (ended, gone) = oneshot::channel();
+        let stop = server::Stop { down: Some(Duration::MAX), ended: Some(ended), done: None };
+        if self.core.stops.send(stop).is_ok() {
+            // An error: it was dead already.
+            _ = gone.await;
+        }
+    }
+
+    /// Starts the process again that [`Pod::scale_down`] ended, on the same address, its gate open; returns when it listens.
+    /// Does nothing to one that is up or dead for good.
+    pub async fn scale_up(&self) {
+        while !self.is_up() && !self.core.stops.is_closed() {
+            self.core.wake.notify_waiters();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     async fn stop(&self, down: Option<Duration>) {
         let (done, ended) = oneshot::channel();
-        if self.core.stops.send(server::Stop { down, done: Some(done) }).is_ok() {
+        if self.core.stops.send(server::Stop { down, ended: None, done: Some(done) }).is_ok() {
             // An error: it was dead already.
             _ = ended.await;
         }

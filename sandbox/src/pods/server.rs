@@ -1,7 +1,7 @@
 //! The process of a pod: listens, serves, ends and comes back on the same address.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +25,10 @@ use super::{Core, TlsFiles};
 
 /// Asks the process to end.
 pub(super) struct Stop {
-    /// When it comes back; `None`: never.
+    /// When it comes back, unless it is woken before; `None`: never.
     pub(super) down: Option<Duration>,
+    /// Told when it has ended.
+    pub(super) ended: Option<oneshot::Sender<()>>,
     /// Told when it is back, or has ended for good.
     pub(super) done: Option<oneshot::Sender<()>>,
 }
@@ -39,20 +41,24 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn take() -> io::Result<Self> {
-        let holder = TcpSocket::new_v4()?;
-        holder.set_reuseaddr(true)?;
-        holder.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    pub(super) fn take(wanted: SocketAddr) -> io::Result<Self> {
+        let holder = socket(wanted)?;
+        holder.bind(wanted)?;
         let address = holder.local_addr()?;
         Ok(Self { _holder: holder, address })
     }
 
     pub(super) fn listen(&self) -> io::Result<TcpListener> {
-        let socket = TcpSocket::new_v4()?;
-        socket.set_reuseaddr(true)?;
+        let socket = socket(self.address)?;
         socket.bind(self.address)?;
         socket.listen(1024)
     }
+}
+
+fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    Ok(socket)
 }
 
 /// Reads the PEM texts of a TLS server.
@@ -103,15 +109,20 @@ pub(super) async fn run(
             stop = stops.recv() => stop,
         };
         drop(end_of_life);
-        let Some(Stop { down, done }) = stop else {
+        let Some(Stop { down, ended, done }) = stop else {
             core.gate.stop(true);
             return;
         };
         core.gate.stop(down.is_none());
+        if let Some(ended) = ended {
+            // Nobody has to wait for it.
+            _ = ended.send(());
+        }
         if let Some(down) = down {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(down) => {}
+                () = core.wake.notified() => {}
             }
             listener = relisten(&core, &place).await;
         }

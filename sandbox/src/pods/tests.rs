@@ -428,6 +428,21 @@ async fn a_pod_that_restarts_after_the_deed_loses_the_answer() {
 }
 
 #[tokio::test]
+async fn a_pod_that_is_scaled_down_stays_away_until_it_is_scaled_up_and_has_forgotten_its_pause() {
+    let pod = pod().await;
+    client(&pod).await.pause(drain(None)).await.unwrap();
+    for _ in 0..2 {
+        pod.scale_down().await;
+        assert!(!pod.is_up());
+        until_ok(|| async { tokio::net::TcpStream::connect(pod.address()).await.is_err() }).await;
+        pod.scale_up().await;
+        assert!(pod.is_up() && pod.is_open());
+        assert!(!paused(&mut client(&pod).await).await);
+        pod.scale_up().await;
+    }
+}
+
+#[tokio::test]
 async fn a_dead_pod_refuses_connections_for_good() {
     let pod = pod().await;
     let mut client = client(&pod).await;

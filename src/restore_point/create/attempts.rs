@@ -3,7 +3,8 @@
 use super::{Next, Ready, Run, Seen};
 use crate::catalog::{Catalog, PauseLock, PointEvent, PointId, PointLog};
 use crate::failure::{Exit, Failure};
-use crate::point::{self, State, Verdict};
+use crate::kubernetes::HeldLeases;
+use crate::point::{self, Attempt, State, Verdict};
 use crate::restore_point::preflight::{self, Preflight, catalog_failure};
 use crate::restore_point::{attempt, record, report};
 use crate::window::violation::Name;
@@ -45,7 +46,19 @@ impl Run<'_> {
                 return Next::Stop;
             }
         };
-        let next = self.locked(&mut found, &catalog, &lock, seen).await;
+        let next = match HeldLeases::take(self.settings, lock.nonce()).await {
+            Ok(leases) => {
+                let next = self.locked(&mut found, &catalog, (&lock, &leases), seen).await;
+                if let Err(error) = leases.release().await {
+                    self.warn(format!("a Lease could not be given back and goes stale: {error}"));
+                }
+                next
+            }
+            Err(failure) => {
+                self.fail(failure);
+                Next::Stop
+            }
+        };
         if let Err(error) = lock.release().await {
             self.warn(format!("the pause lock could not be released and will run out: {}", report::chain(&error)));
         }
@@ -56,7 +69,7 @@ impl Run<'_> {
         &mut self,
         found: &mut Preflight,
         catalog: &Catalog,
-        lock: &PauseLock,
+        (lock, leases): (&PauseLock, &HeldLeases),
         seen: &mut Seen<'_>,
     ) -> Next {
         let id = match self.open(catalog, found).await {
@@ -72,7 +85,7 @@ impl Run<'_> {
                 return Next::Stop;
             }
         }
-        self.window(&Ready { id, catalog, lock, found }, seen).await
+        self.window(&Ready { id, catalog, lock, leases, found }, seen).await
     }
 
     /// Whether the preflight found anything that forbids a window. Takes over what it found.
@@ -115,31 +128,14 @@ impl Run<'_> {
         }
         self.created.point.state = Some(State::Void);
         self.created.point.verdict = Some(Verdict::Void);
-        if let Some(failure) = self.why_void() {
+        let cancelled = self.cancel.is_cancelled();
+        if let Some(failure) = why_void(&self.attempts, &self.created.failures, cancelled) {
             self.created.failures.insert(0, failure);
         }
         if let Some(log) = log {
             let error = self.created.failures.first().map(Failure::report);
             self.end_log(log, error).await;
         }
-    }
-
-    /// `None`: the last window was good, or there was none, and what went wrong is said already.
-    fn why_void(&self) -> Option<Failure> {
-        let last = self.attempts.last().filter(|last| last.verdict == Verdict::Void)?;
-        let reasons: Vec<String> =
-            last.violations.iter().map(|v| format!("{} on {}: {}", v.name, v.subject, v.detail)).collect();
-        let cancelled =
-            self.cancel.is_cancelled() || last.violations.iter().any(|v| v.name == Name::Cancelled.as_str());
-        let name = if cancelled { "cancelled" } else { "void" };
-        let message = format!("no window was proven in {} attempt(s): {}", self.attempts.len(), reasons.join("; "));
-        let unproven = self.created.failures.iter().any(|f| f.exit == Exit::MaybePaused);
-        let hint = if unproven {
-            "Nothing was recorded as good. See to the pods first."
-        } else {
-            "Nothing was recorded as good. docs/runbook.md says what each violation means, and what to do."
-        };
-        Some(Failure::new(Exit::Void, name, message, hint))
     }
 
     async fn end_log(&mut self, mut log: PointLog, error: Option<point::ErrorReport>) {
@@ -164,4 +160,21 @@ impl Run<'_> {
             self.created.point.warnings.push(warning);
         }
     }
+}
+
+/// `None`: the last window was good, or there was none, and what went wrong is said already.
+pub(super) fn why_void(attempts: &[Attempt], failures: &[Failure], cancelled: bool) -> Option<Failure> {
+    let last = attempts.last().filter(|last| last.verdict == Verdict::Void)?;
+    let reasons: Vec<String> =
+        last.violations.iter().map(|v| format!("{} on {}: {}", v.name, v.subject, v.detail)).collect();
+    let cancelled = cancelled || last.violations.iter().any(|v| v.name == Name::Cancelled.as_str());
+    let name = if cancelled { "cancelled" } else { "void" };
+    let message = format!("no window was proven in {} attempt(s): {}", attempts.len(), reasons.join("; "));
+    let unproven = failures.iter().any(|f| f.exit == Exit::MaybePaused);
+    let hint = if unproven {
+        "Nothing was recorded as good. See to the pods first."
+    } else {
+        "Nothing was recorded as good. docs/runbook.md says what each violation means, and what to do."
+    };
+    Some(Failure::new(Exit::Void, name, message, hint))
 }

@@ -3,7 +3,7 @@
 use super::super::plan::{Hold, Now, Plan, PodPlan};
 use super::super::release::{CheckAnswer, PodIndex, Release, ReleaseCommand, Tuning, UnpauseAnswer};
 use super::super::violation::Name;
-use super::{Command, Holding, PauseAnswer, Phase, Purpose, Round, RoundInProgress, Violation, Window};
+use super::{Command, Holding, PauseAnswer, Phase, PodsChange, Purpose, Round, RoundInProgress, Violation, Window};
 use crate::instant;
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ impl Window {
             PauseAnswer::Unknown(_) => Vec::new(),
             PauseAnswer::PausedByOther(detail) => {
                 release.leave_alone(pod);
-                self.outcome.violations.push(Violation { name: Name::PauseRefused, pod: Some(pod), detail });
+                self.outcome.violations.push(Violation::of(Name::PauseRefused, Some(pod), detail));
                 let mut commands = vec![Command::LeaveAlone(pod)];
                 commands.extend(self.release_on(now, Vec::new()));
                 commands
@@ -271,11 +271,26 @@ impl Window {
         match self.phase {
             Phase::Over(_) => Vec::new(),
             Phase::Releasing(_) if name == Name::Cancelled => {
-                self.outcome.violations.push(Violation { name, pod: None, detail });
+                self.outcome.violations.push(Violation::of(name, None, detail));
                 Vec::new()
             }
             Phase::Releasing(_) => Vec::new(),
             _ => self.void(now, name, None, detail),
+        }
+    }
+
+    /// Counts from the preflight on, and while pods are released too: an event tells when it was heard, not when the
+    /// thing happened.
+    pub(super) fn pods_changed(&mut self, now: Now, change: PodsChange) -> Vec<Command> {
+        let PodsChange { name, subject, detail } = change;
+        let violation = Violation { name, pod: None, subject: Some(subject), detail };
+        match self.phase {
+            Phase::Over(_) => Vec::new(),
+            Phase::Releasing(_) => {
+                self.outcome.violations.push(violation);
+                Vec::new()
+            }
+            _ => self.void_by(now, violation),
         }
     }
 
@@ -293,7 +308,11 @@ impl Window {
     }
 
     pub(super) fn void(&mut self, now: Now, name: Name, pod: Option<PodIndex>, detail: String) -> Vec<Command> {
-        self.outcome.violations.push(Violation { name, pod, detail });
+        self.void_by(now, Violation::of(name, pod, detail))
+    }
+
+    fn void_by(&mut self, now: Now, violation: Violation) -> Vec<Command> {
+        self.outcome.violations.push(violation);
         if self.outcome.first_pause.is_none() {
             return self.finish(None);
         }
@@ -330,7 +349,7 @@ impl Window {
             let detail = format!(
                 "the window took {on_mono:?} by one clock of this machine and {on_boot:?} by another; was it suspended?"
             );
-            self.outcome.violations.push(Violation { name: Name::ClockUnsure, pod: None, detail });
+            self.outcome.violations.push(Violation::of(Name::ClockUnsure, None, detail));
         }
     }
 
@@ -338,6 +357,14 @@ impl Window {
         let Phase::Releasing(release) = &mut self.phase else { return Vec::new() };
         let check = release.unpaused(now.mono, pod, answer);
         self.release_on(now, check.into_iter().map(command).collect())
+    }
+
+    /// Asked only while releasing; a watch tells of it earlier.
+    pub(super) fn no_longer_exists(&mut self, pod: PodIndex) -> Vec<Command> {
+        if let Phase::Releasing(release) = &mut self.phase {
+            release.no_longer_exists(pod);
+        }
+        Vec::new()
     }
 
     pub(super) fn release_checked(&mut self, now: Now, pod: PodIndex, answer: &CheckAnswer) -> Vec<Command> {
@@ -376,6 +403,12 @@ impl Window {
 
     fn pods(&self) -> impl Iterator<Item = PodIndex> + use<> {
         (0..self.plan.pods.len()).map(PodIndex)
+    }
+}
+
+impl Violation {
+    fn of(name: Name, pod: Option<PodIndex>, detail: String) -> Self {
+        Violation { name, pod, subject: None, detail }
     }
 }
 

@@ -95,6 +95,20 @@ macro_rules! prepare_conformance_suite {
     };
 }
 
+/// The same of the power to drill.
+#[macro_export]
+macro_rules! drill_conformance_suite {
+    ($world:path) => {
+        $crate::prepare_conformance_suite!(
+            @each $world,
+            drill_leaves_nothing_behind,
+            drill_goes_on_after_a_kill_at_every_call,
+            drill_is_undone_from_every_call,
+            drill_survives_every_disturbance,
+        );
+    };
+}
+
 /// Answers with [`Broken`] unless the condition holds.
 macro_rules! ensure {
     ($condition:expr, $($what:tt)+) => {

@@ -2,8 +2,8 @@
 
 use super::{Broken, Verdict, World, discovered, ensure, recorded, works};
 use crate::{
-    Act, BackupProvider, Context, Fence, Intent, PrepareRequest, Preparer, ProviderError, RestoreTime, Step, Unit,
-    UnitState, Way,
+    Act, BackupProvider, Context, DrillRequest, DurableWork, Fence, Intent, PrepareRequest, ProviderError, RestoreTime,
+    Step, Unit, UnitState, Way,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,9 +56,19 @@ struct Entry {
 /// More calls than any run of the suite needs.
 const ENDLESS: usize = 5_000;
 
+/// What a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    /// A backup of each set.
+    Backups,
+    /// A copy of each set, and none any more.
+    Copies,
+}
+
 /// A plan under test.
 struct Bench {
-    work: Preparer,
+    goal: Goal,
+    work: Arc<dyn DurableWork>,
     units: Vec<Unit>,
     /// Every call is made twice; the second answer counts.
     twice: bool,
@@ -66,20 +76,39 @@ struct Bench {
 
 impl Bench {
     /// Two sets, one of which is the first of the users' own, at a T that is restorable.
-    async fn new<P: BackupProvider + 'static>(provider: Arc<P>, world: &dyn WorkWorld) -> Result<Bench, Broken> {
+    async fn new<P: BackupProvider + 'static>(
+        goal: Goal,
+        provider: Arc<P>,
+        world: &dyn WorkWorld,
+    ) -> Result<Bench, Broken> {
         let (sets, users) = discovered(&*provider).await?;
         let sets: Vec<_> = sets.into_iter().filter(|set| users[..2].contains(&set.name)).collect();
         let ids = recorded(&*provider, &sets).await?;
         let capsules = works("capture", provider.capture(&Context::default(), &sets).await)?;
         let at = RestoreTime(world.now().await.0 / 1_000_000_000);
         world.pass(world.lag() + Duration::from_secs(2)).await;
-        let Some(work) = provider.preparer() else { return Err(Broken("it has no power to prepare".to_owned())) };
-        let request = PrepareRequest { label: "conformance", at, sets: &ids, capsules: &capsules };
-        let units = works("the plan", work.units(&request))?;
-        ensure!(units == works("the plan", work.units(&request))?, "the same request gave two plans");
+        let context = Context::default();
+        let (work, units): (Arc<dyn DurableWork>, _) = match goal {
+            Goal::Backups => {
+                let Some(work) = provider.preparer() else { return Err(Broken("it cannot prepare".to_owned())) };
+                let request = PrepareRequest { label: "conformance", at, sets: &ids, capsules: &capsules };
+                let units = works("the plan", work.units(&request))?;
+                ensure!(units == works("the plan", work.units(&request))?, "the same request gave two plans");
+                works("preflight", work.preflight(&context, &units).await)?;
+                (work, units)
+            }
+            Goal::Copies => {
+                let Some(work) = provider.driller() else { return Err(Broken("it cannot drill".to_owned())) };
+                let (label, prefix, backups) = ("conformance", "drill-n0nce-", &BTreeMap::new());
+                let request = DrillRequest { label, at, sets: &ids, capsules: &capsules, prefix, backups, keep: false };
+                let units = works("the plan", work.copies(&request))?;
+                ensure!(units == works("the plan", work.copies(&request))?, "the same request gave two plans");
+                works("preflight", work.may_copy(&context, &units).await)?;
+                (work, units)
+            }
+        };
         ensure!(units.len() == 2, "two sets, but {} units", units.len());
-        works("preflight", work.preflight(&Context::default(), &units).await)?;
-        Ok(Bench { work, units, twice: false })
+        Ok(Bench { goal, work, units, twice: false })
     }
 
     /// Drives until the end, or until this many calls were made: the last one's answer is not stored. Says whether it ended.
@@ -104,6 +133,7 @@ impl Bench {
                     outcome = self.call(way, unit, entry).await;
                 }
                 made += 1;
+                ensure!(made < ENDLESS, "still not done after {made} calls: {journal:?}");
                 if made >= calls {
                     return Ok(false);
                 }
@@ -112,7 +142,6 @@ impl Bench {
             if all_done {
                 return Ok(true);
             }
-            ensure!(made < ENDLESS, "still not done after {made} calls: {journal:?}");
             world.pass(Duration::from_millis(700)).await;
         }
     }
@@ -148,8 +177,12 @@ fn turn(journal: &mut Journal) {
     journal.0.values_mut().for_each(|entry| entry.done = false);
 }
 
-async fn prepared(bench: &Bench, world: &dyn WorkWorld, before: &str, how: &str) -> Verdict {
-    let names: Vec<_> = bench.units.iter().map(|unit| unit.name.clone()).collect();
+/// Where the way forward leads.
+async fn reached(bench: &Bench, world: &dyn WorkWorld, before: &str, how: &str) -> Verdict {
+    let names: Vec<_> = match bench.goal {
+        Goal::Backups => bench.units.iter().map(|unit| unit.name.clone()).collect(),
+        Goal::Copies => Vec::new(),
+    };
     let left = world.left().await;
     ensure!(left == Left { backups: names, others: Vec::new() }, "{how}: {left:?} is left");
     ensure!(world.data_sets().await == before, "{how}: the data sets have changed");
@@ -169,14 +202,16 @@ where
     P: BackupProvider + 'static,
     W: WorkWorld,
 {
-    for twice in [false, true] {
-        let (provider, world) = fresh().await;
-        let bench = Bench { twice, ..Bench::new(provider, &world).await? };
-        let before = world.data_sets().await;
-        bench.drive(Way::Forward, &mut Journal::default(), ENDLESS, &world).await?;
-        prepared(&bench, &world, &before, if twice { "every step twice" } else { "undisturbed" }).await?;
-    }
-    Ok(())
+    undisturbed(Goal::Backups, fresh).await
+}
+
+/// A copy of each set, and in the end none; every step twice as well.
+pub async fn drill_leaves_nothing_behind<P, W>(fresh: impl AsyncFn() -> (Arc<P>, W)) -> Verdict
+where
+    P: BackupProvider + 'static,
+    W: WorkWorld,
+{
+    undisturbed(Goal::Copies, fresh).await
 }
 
 /// Killed after each call in turn, its answer not stored; the rest from the journal.
@@ -185,18 +220,16 @@ where
     P: BackupProvider + 'static,
     W: WorkWorld,
 {
-    for calls in 1.. {
-        let (provider, world) = fresh().await;
-        let bench = Bench::new(provider, &world).await?;
-        let (before, mut journal) = (world.data_sets().await, Journal::default());
-        let ended = bench.drive(Way::Forward, &mut journal, calls, &world).await?;
-        bench.drive(Way::Forward, &mut journal, ENDLESS, &world).await?;
-        prepared(&bench, &world, &before, &format!("killed at call {calls}")).await?;
-        if ended {
-            break;
-        }
-    }
-    Ok(())
+    killed(Goal::Backups, fresh).await
+}
+
+/// Killed after each call in turn.
+pub async fn drill_goes_on_after_a_kill_at_every_call<P, W>(fresh: impl AsyncFn() -> (Arc<P>, W)) -> Verdict
+where
+    P: BackupProvider + 'static,
+    W: WorkWorld,
+{
+    killed(Goal::Copies, fresh).await
 }
 
 /// Undone after a kill at each call in turn, and from the very end.
@@ -205,9 +238,78 @@ where
     P: BackupProvider + 'static,
     W: WorkWorld,
 {
+    turned(Goal::Backups, fresh).await
+}
+
+/// Undone after a kill at each call in turn.
+pub async fn drill_is_undone_from_every_call<P, W>(fresh: impl AsyncFn() -> (Arc<P>, W)) -> Verdict
+where
+    P: BackupProvider + 'static,
+    W: WorkWorld,
+{
+    turned(Goal::Copies, fresh).await
+}
+
+/// One call goes wrong, in each way that the world knows; forward and back.
+pub async fn prepare_survives_every_disturbance<P, W>(fresh: impl AsyncFn() -> (Arc<P>, W)) -> Verdict
+where
+    P: BackupProvider + 'static,
+    W: WorkWorld,
+{
+    disturbed(Goal::Backups, fresh).await
+}
+
+/// One call goes wrong, in each way that the world knows.
+pub async fn drill_survives_every_disturbance<P, W>(fresh: impl AsyncFn() -> (Arc<P>, W)) -> Verdict
+where
+    P: BackupProvider + 'static,
+    W: WorkWorld,
+{
+    disturbed(Goal::Copies, fresh).await
+}
+
+async fn undisturbed<P, W>(goal: Goal, fresh: impl AsyncFn() -> (Arc<P>, W)) -> Verdict
+where
+    P: BackupProvider + 'static,
+    W: WorkWorld,
+{
+    for twice in [false, true] {
+        let (provider, world) = fresh().await;
+        let bench = Bench { twice, ..Bench::new(goal, provider, &world).await? };
+        let before = world.data_sets().await;
+        bench.drive(Way::Forward, &mut Journal::default(), ENDLESS, &world).await?;
+        reached(&bench, &world, &before, if twice { "every step twice" } else { "undisturbed" }).await?;
+    }
+    Ok(())
+}
+
+async fn killed<P, W>(goal: Goal, fresh: impl AsyncFn() -> (Arc<P>, W)) -> Verdict
+where
+    P: BackupProvider + 'static,
+    W: WorkWorld,
+{
     for calls in 1.. {
         let (provider, world) = fresh().await;
-        let bench = Bench { twice: calls % 2 == 0, ..Bench::new(provider, &world).await? };
+        let bench = Bench::new(goal, provider, &world).await?;
+        let (before, mut journal) = (world.data_sets().await, Journal::default());
+        let ended = bench.drive(Way::Forward, &mut journal, calls, &world).await?;
+        bench.drive(Way::Forward, &mut journal, ENDLESS, &world).await?;
+        reached(&bench, &world, &before, &format!("killed at call {calls}")).await?;
+        if ended {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn turned<P, W>(goal: Goal, fresh: impl AsyncFn() -> (Arc<P>, W)) -> Verdict
+where
+    P: BackupProvider + 'static,
+    W: WorkWorld,
+{
+    for calls in 1.. {
+        let (provider, world) = fresh().await;
+        let bench = Bench { twice: calls % 2 == 0, ..Bench::new(goal, provider, &world).await? };
         let (before, mut journal) = (world.data_sets().await, Journal::default());
         let ended = bench.drive(Way::Forward, &mut journal, calls, &world).await?;
         turn(&mut journal);
@@ -222,19 +324,18 @@ where
     Ok(())
 }
 
-/// One call goes wrong, in each way that the world knows; forward and back.
-pub async fn prepare_survives_every_disturbance<P, W>(fresh: impl AsyncFn() -> (Arc<P>, W)) -> Verdict
+async fn disturbed<P, W>(goal: Goal, fresh: impl AsyncFn() -> (Arc<P>, W)) -> Verdict
 where
     P: BackupProvider + 'static,
     W: WorkWorld,
 {
     for way in 0.. {
         let (provider, world) = fresh().await;
-        let bench = Bench::new(provider, &world).await?;
+        let bench = Bench::new(goal, provider, &world).await?;
         let (before, mut journal) = (world.data_sets().await, Journal::default());
         let Some(how) = world.disturb(way).await else { break };
         bench.drive(Way::Forward, &mut journal, ENDLESS, &world).await?;
-        prepared(&bench, &world, &before, &how).await?;
+        reached(&bench, &world, &before, &how).await?;
         turn(&mut journal);
         world.disturb(way).await;
         bench.drive(Way::Back, &mut journal, ENDLESS, &world).await?;

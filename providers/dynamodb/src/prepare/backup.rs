@@ -2,17 +2,11 @@
 
 use super::journal::{Deed, Fact, Kept, Staged, View, did, intend, record};
 use super::{SOON, Table, plan};
-use crate::limits::{CREATE_BACKUP, DESCRIBE_BACKUP, LIST_BACKUPS};
+use crate::backups::{self, Described, ours};
+use crate::limits::CREATE_BACKUP;
 use crate::table;
-use aws_sdk_dynamodb::types::{BackupStatus, BackupSummary};
-use provider_api::{ErrorKind, Fence, ProviderError, Step, Way};
-
-/// A backup as the service describes it.
-pub(super) struct Described {
-    pub(super) available: bool,
-    /// Identity of the table it was made of.
-    pub(super) table_id: String,
-}
+use aws_sdk_dynamodb::types::{BackupSummary, BackupTypeFilter};
+use provider_api::{Fence, ProviderError, Step, Way};
 
 impl Table<'_> {
     pub(super) fn intend_backup(&self, staged: &Staged) -> Step {
@@ -37,7 +31,11 @@ impl Table<'_> {
             return Ok(making(arn));
         }
         if way == Way::Back {
-            return Ok(did("no backup had begun", &Fact::Nothing));
+            // Its name is kept: should the backup turn up after all, it is known for ours.
+            return Ok(match self.believed_gone(name) {
+                true => did("no backup had begun", &Fact::Nothing { name: Some(name.to_owned()) }),
+                false => self.wait(SOON, "making sure that no backup had begun"),
+            });
         }
         let call = self.cloud.dynamodb.create_backup().table_name(target).backup_name(name);
         match self.cloud.act(self.context, &CREATE_BACKUP, target, fence, || call.send()).await {
@@ -51,7 +49,7 @@ impl Table<'_> {
                 }
                 // The table itself says whether that will pass.
                 Some("TableInUseException" | "TableNotFoundException") => match self.described(target).await? {
-                    None => Ok(self.vanished(target)),
+                    None => Ok(self.vanished(target, Some(name))),
                     Some(found) => match found.table_status.as_ref().and_then(table::trouble) {
                         Some((why, hint, false)) => Err(self.staging_trouble(target, why, hint)),
                         _ => Ok(self.wait(SOON, "waiting until the restored table can be backed up")),
@@ -65,6 +63,7 @@ impl Table<'_> {
     /// Until it is AVAILABLE.
     pub(super) async fn await_backup(&self, staged: &Staged, kept: &Kept) -> Result<Step, ProviderError> {
         match self.described_backup(&kept.arn).await? {
+            None if !self.believed_gone(&kept.arn) => Ok(self.wait(SOON, "looking at the new backup")),
             None => Ok(self.backup_gone(&kept.arn)),
             Some(found) if found.table_id != staged.table_id => {
                 let message = format!(
@@ -112,7 +111,7 @@ impl Table<'_> {
     /// A backup of a staging table of ours, under a name that we recorded, that no record holds: made by a call whose answer
     /// was lost. Backups that others made of our staging tables are not ours.
     pub(super) async fn stray_backup(&self, view: &View, but: Option<&str>) -> Result<Option<String>, ProviderError> {
-        let names: Vec<&str> = view.kept.iter().map(|kept| kept.name.as_str()).collect();
+        let names: Vec<&str> = view.names.iter().map(String::as_str).collect();
         if names.is_empty() {
             return Ok(None);
         }
@@ -126,52 +125,13 @@ impl Table<'_> {
         Ok(None)
     }
 
-    /// All backups of tables that had this name, all pages.
+    /// All backups that people made of tables that had this name.
     async fn backups(&self, table: &str) -> Result<Vec<BackupSummary>, ProviderError> {
-        let mut all = Vec::new();
-        let mut start: Option<String> = None;
-        loop {
-            let page = self
-                .cloud
-                .call(self.context, &LIST_BACKUPS, table, || {
-                    let call = self.cloud.dynamodb.list_backups().table_name(table);
-                    call.set_exclusive_start_backup_arn(start.clone()).send()
-                })
-                .await?;
-            all.extend(page.backup_summaries.unwrap_or_default());
-            start = page.last_evaluated_backup_arn;
-            if start.is_none() {
-                return Ok(all);
-            }
-        }
+        backups::of_table(self.cloud, self.context, table, BackupTypeFilter::User).await
     }
 
     /// `None`: there is no such backup.
     pub(super) async fn described_backup(&self, arn: &str) -> Result<Option<Described>, ProviderError> {
-        let answer = self
-            .cloud
-            .call(self.context, &DESCRIBE_BACKUP, arn, || self.cloud.dynamodb.describe_backup().backup_arn(arn).send())
-            .await;
-        let found = match answer {
-            Ok(answer) => answer.backup_description,
-            Err(fault) if fault.error.kind == ErrorKind::NotFound => None,
-            Err(fault) => return Err(fault.error),
-        };
-        Ok(found.and_then(|found| {
-            let details = found.backup_details?;
-            let table_id = found.source_table_details.map(|source| source.table_id).unwrap_or_default();
-            match details.backup_status {
-                BackupStatus::Deleted => None,
-                status => Some(Described { available: status == BackupStatus::Available, table_id }),
-            }
-        }))
+        backups::describe(self.cloud, self.context, arn).await
     }
-}
-
-/// The backup's ARN, if its table and its name are recorded as ours.
-fn ours(found: BackupSummary, table_id: &str, names: &[&str]) -> Option<String> {
-    let named = found.backup_name.as_deref().is_some_and(|name| names.contains(&name));
-    let of_ours = found.table_id.as_deref() == Some(table_id);
-    let there = found.backup_status != Some(BackupStatus::Deleted);
-    if named && of_ours && there { found.backup_arn } else { None }
 }

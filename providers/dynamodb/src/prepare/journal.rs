@@ -40,11 +40,20 @@ pub(crate) enum Fact {
     /// A backup of ours is gone, by our doing.
     BackupDeleted { arn: String },
     /// The staging table went by itself.
-    Vanished { target: String },
+    Vanished {
+        target: String,
+        /// Of a backup that had been asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
     /// The backup went by somebody else's doing.
     BackupGone { arn: String },
     /// What was intended was not done, and will not be.
-    Nothing,
+    Nothing {
+        /// Of the backup that had been asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
     /// The name has been taken by a table that is not ours.
     Foreign { target: String },
     /// The backup that the table is restored from, and where it comes from.
@@ -78,6 +87,8 @@ pub(crate) struct Kept {
 pub(crate) struct View {
     pub(crate) staged: Vec<Staged>,
     pub(crate) kept: Vec<Kept>,
+    /// Every name under which a backup was asked for, also in vain.
+    pub(crate) names: Vec<String>,
 }
 
 impl View {
@@ -95,14 +106,20 @@ impl View {
                 self.staged.push(Staged { target, table_id, restored: false, gone: false });
             }
             Fact::Restored { target } => self.of_name(&target, |staged| staged.restored = true),
-            Fact::Dropped { target } | Fact::Vanished { target } => self.of_name(&target, |staged| staged.gone = true),
+            Fact::Dropped { target } => self.of_name(&target, |staged| staged.gone = true),
+            Fact::Vanished { target, name } => {
+                self.of_name(&target, |staged| staged.gone = true);
+                self.names.extend(name);
+            }
             Fact::BackingUp { arn, name } => {
                 let of = self.staged.len().saturating_sub(1);
+                self.names.push(name.clone());
                 self.kept.push(Kept { arn, name, available: false, gone: false, of });
             }
             Fact::Available { arn } => self.of_arn(&arn, |kept| kept.available = true),
             Fact::BackupDeleted { arn } | Fact::BackupGone { arn } => self.of_arn(&arn, |kept| kept.gone = true),
-            Fact::Nothing | Fact::Foreign { .. } | Fact::Prepared { .. } | Fact::Undone => {}
+            Fact::Nothing { name } => self.names.extend(name),
+            Fact::Foreign { .. } | Fact::Prepared { .. } | Fact::Undone => {}
         }
     }
 

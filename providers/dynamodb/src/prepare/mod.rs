@@ -9,18 +9,21 @@
 //! crash each step finds out by looking whether its call had acted, and adopts what is ours.
 
 mod backup;
-mod journal;
-mod plan;
-mod preflight;
+mod drill;
+pub(crate) mod journal;
+pub(crate) mod plan;
+pub(crate) mod preflight;
 mod remove;
 mod restore;
 
 use crate::DynamoDbProvider;
 use crate::client::Cloud;
+pub(crate) use crate::limits::LONGEST_NAME;
 use crate::limits::RESTORES_AT_ONCE;
 use crate::settings::Config;
 use journal::{Deed, Fact, View, intend, read, record};
 use plan::Blueprint;
+pub(crate) use plan::staging_name;
 use provider_api::{
     Act, Context, DurableWork, ErrorKind, Fence, Poll, Prepare, PrepareRequest, ProviderError, Step, Unit, UnitState,
     Way,
@@ -29,10 +32,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A restore takes a minute and a half at least, mostly under a quarter of an hour, seldom more than one.
-const RESTORE: Poll =
+pub(crate) const RESTORE: Poll =
     Poll { first: Duration::from_secs(60), then: Duration::from_secs(10), last: Duration::from_secs(15) };
 /// Everything else takes seconds.
-const SOON: Poll = Poll { first: Duration::from_secs(2), then: Duration::from_secs(2), last: Duration::from_secs(15) };
+pub(crate) const SOON: Poll =
+    Poll { first: Duration::from_secs(2), then: Duration::from_secs(2), last: Duration::from_secs(15) };
 
 /// One table's step: everything it needs.
 struct Table<'a> {
@@ -79,14 +83,27 @@ impl Prepare for DynamoDbProvider {
     }
 }
 
+pub(crate) use crate::backups::describe as described_backup;
+
+/// The backup with which the records of a table end, if it was prepared.
+pub(crate) fn backup_of(state: &UnitState) -> Option<String> {
+    match state.records.last().map(|record| read(&record.what)) {
+        Some(Ok(Fact::Prepared { arn, .. })) => Some(arn),
+        _ => None,
+    }
+}
+
 /// Restores count by account and region.
-fn slot(config: &Config) -> String {
+pub(crate) fn slot(config: &Config) -> String {
     format!("restores in {}", config.region)
 }
 
 impl Table<'_> {
     /// The next thing towards a backup, from what is recorded.
     async fn forward(&self, view: &View) -> Result<Step, ProviderError> {
+        if let Some(scratch) = &self.plan.scratch {
+            return self.towards_nothing(view, scratch).await;
+        }
         match view.current() {
             // Once the backup is made its staging table goes; a backup that went since is made anew from the beginning.
             Some((staged, Some(kept))) if staged.gone => self.look_back(view, staged, kept).await,
@@ -124,6 +141,11 @@ impl Table<'_> {
 
     fn wait(&self, poll: Poll, progress: impl Into<String>) -> Step {
         Step::Wait { poll, progress: progress.into() }
+    }
+
+    /// Whether something that was not found is gone, or may only not be seen yet.
+    fn believed_gone(&self, what: &str) -> bool {
+        self.cloud.absences.believed(what, self.config.time_scale)
     }
 
     fn lost(&self, reason: &str) -> ProviderError {

@@ -1,6 +1,7 @@
 //! What is to be prepared, worked out from the point's record alone: no call is made here.
 
 use crate::limits::LONGEST_NAME;
+use crate::names;
 use aws_sdk_dynamodb::types::TableDescription;
 use provider_api::{Capsule, ErrorKind, PrepareRequest, ProviderError, RestoreTime, Unit};
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 /// Staging tables are called `rp-<nonce>-<table>`. In front, because ScalarDB takes every table whose name *begins* with
 /// a namespace for its own.
-const PREFIX: &str = "rp-";
+pub(crate) const PREFIX: &str = "rp-";
 /// Letters of a nonce: 36^12 possibilities, so that a name that was recorded is nobody else's.
 const NONCE: usize = 12;
 
@@ -30,6 +31,20 @@ pub(crate) struct Blueprint {
     pub(crate) capacity: Option<(i64, i64)>,
     /// The KMS key, unless it is AWS's own.
     pub(crate) key: Option<String>,
+    /// What is wanted is no backup but a copy to look at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scratch: Option<Scratch>,
+}
+
+/// A copy to look at, and how it is made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Scratch {
+    /// In front of its name. Has a nonce in it.
+    pub(crate) prefix: String,
+    /// Restored from this backup; `None`: by point-in-time recovery.
+    pub(crate) backup: Option<String>,
+    /// It stays when all is done.
+    pub(crate) keep: bool,
 }
 
 /// The plan: one unit per recorded table.
@@ -78,6 +93,7 @@ fn blueprint(request: &PrepareRequest<'_>, capsule: &Capsule) -> Option<Blueprin
         local_indexes: names(&table["LocalSecondaryIndexes"]),
         capacity: (!on_demand).then(|| capacity(table)),
         key: table["SSEDescription"]["KMSMasterKeyArn"].as_str().map(str::to_owned),
+        scratch: None,
     })
 }
 
@@ -121,15 +137,9 @@ pub(crate) fn nonce() -> String {
     (0..NONCE).map(|_| char::from(LETTERS[rand::random_range(0..LETTERS.len())])).collect()
 }
 
-/// The staging table's name. A name that would be too long is cut, and ends in a hash of the whole.
+/// The staging table's name.
 pub(crate) fn staging_name(nonce: &str, table: &str) -> String {
-    let whole = format!("{PREFIX}{nonce}-{table}");
-    if whole.len() <= LONGEST_NAME {
-        return whole;
-    }
-    // Table names are ASCII, so any byte is a place to cut.
-    let hash = format!("-{:016x}", fnv1a(table));
-    format!("{}{hash}", whole.get(..LONGEST_NAME - hash.len()).unwrap_or_default())
+    names::prefixed(&format!("{PREFIX}{nonce}-"), table)
 }
 
 /// The backup's name: the nonce first, because names of points can be long.
@@ -137,11 +147,6 @@ pub(crate) fn backup_name(nonce: &str, label: &str) -> String {
     let mut name = format!("{PREFIX}{nonce}-{label}");
     name.truncate(LONGEST_NAME);
     name
-}
-
-/// FNV-1a, 64 bits: only to tell long names apart, not to withstand anybody.
-fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

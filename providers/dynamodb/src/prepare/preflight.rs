@@ -4,14 +4,16 @@ use super::plan::{self, Blueprint};
 use crate::client::Cloud;
 use crate::error::Fault;
 use crate::limits::{
-    ACCOUNT_CAPACITY, CREATE_BACKUP, DELETE_TABLE, DESCRIBE_BACKUP, LIST_BACKUPS, RESTORE_TABLE_TO_POINT_IN_TIME,
+    ACCOUNT_CAPACITY, CREATE_BACKUP, DELETE_BACKUP, DELETE_TABLE, DESCRIBE_BACKUP, LIST_BACKUPS,
+    RESTORE_TABLE_FROM_BACKUP, RESTORE_TABLE_TO_POINT_IN_TIME,
 };
+use crate::names;
 use crate::settings::{Config, Staging};
 use aws_smithy_types::DateTime;
 use provider_api::{Context, ErrorKind, Fence, ProviderError, Unit};
 
 /// A call that cannot change anything needs no right to act.
-struct Harmless;
+pub(crate) struct Harmless;
 
 #[async_trait::async_trait]
 impl Fence for Harmless {
@@ -30,18 +32,44 @@ pub(super) async fn run(
     if let (Some(unit), Some(plan)) = (units.first(), plans.first()) {
         may_all(cloud, context, unit, plan).await?;
     }
-    Ok(capacity_warning(config, &plans).into_iter().collect())
+    Ok(capacity_warning(config, &plans).into_iter().chain(name_warning(units)).collect())
 }
 
-/// Asks for each action in a way that must fail for another reason: a name that is taken, a table and a backup that are not
+/// The same of a drill: one restore and the deletion of its copy.
+pub(super) async fn may_copy(cloud: &Cloud, context: &Context, units: &[Unit]) -> Result<(), ProviderError> {
+    let Some(unit) = units.first() else { return Ok(()) };
+    let plan = plan::of(unit)?;
+    let client = &cloud.dynamodb;
+    let prefix = plan.scratch.as_ref().map_or("", |scratch| scratch.prefix.as_str());
+    // Under the prefix, so that rights for it are what is asked for.
+    let nobody = names::prefixed(prefix, "nobody");
+    match plan.scratch.as_ref().and_then(|scratch| scratch.backup.as_ref()) {
+        Some(backup) => {
+            // Beside the backup, one that is not there: nothing can be restored from it, whatever became of the table.
+            let folder = backup.rsplit_once('/').map_or(backup.as_str(), |(folder, _)| folder);
+            let absent = format!("{folder}/01489173575360-b308cd7d");
+            let call = client.restore_table_from_backup().backup_arn(absent).target_table_name(&nobody);
+            denied(cloud.act(context, &RESTORE_TABLE_FROM_BACKUP, &unit.name, &Harmless, || call.send()).await)?;
+        }
+        None => {
+            let call = client.restore_table_to_point_in_time().source_table_name(&unit.name);
+            let call = call.target_table_name(&unit.name).restore_date_time(DateTime::from_secs(1));
+            denied(cloud.act(context, &RESTORE_TABLE_TO_POINT_IN_TIME, &unit.name, &Harmless, || call.send()).await)?;
+        }
+    }
+    let drop = client.delete_table().table_name(&nobody);
+    denied(cloud.act(context, &DELETE_TABLE, &nobody, &Harmless, || drop.send()).await)
+}
+
+/// Asks for each action in a way that must fail for another reason: a time out of reach, a table and a backup that are not
 /// there. Nobody has those names, since they hold a fresh nonce.
 async fn may_all(cloud: &Cloud, context: &Context, unit: &Unit, plan: &Blueprint) -> Result<(), ProviderError> {
     let client = &cloud.dynamodb;
     let nobody = plan::staging_name(&plan::nonce(), "nobody");
-    let table = plan.arn.rsplit_once('/').map_or(plan.arn.as_str(), |(head, _)| head);
-    let backup = format!("{table}/{nobody}/backup/01489173575360-b308cd7d");
-    // Into its own name, at the beginning of time: refused by the one or the other, whatever is checked first.
-    let restore = client.restore_table_to_point_in_time().source_table_name(&unit.name).target_table_name(&unit.name);
+    let backup = nobodys_backup(&plan.arn, &nobody);
+    // To the beginning of time, which no table can be restored to. Into a staging name: the rights to write the target are
+    // asked for too, and to a table nobody who prepares should have them.
+    let restore = client.restore_table_to_point_in_time().source_table_name(&unit.name).target_table_name(&nobody);
     let restore = restore.restore_date_time(DateTime::from_secs(1));
     denied(cloud.act(context, &RESTORE_TABLE_TO_POINT_IN_TIME, &unit.name, &Harmless, || restore.send()).await)?;
     let back_up = client.create_backup().table_name(&nobody).backup_name(&nobody);
@@ -52,11 +80,20 @@ async fn may_all(cloud: &Cloud, context: &Context, unit: &Unit, plan: &Blueprint
     denied(list.await)?;
     let describe =
         cloud.call(context, &DESCRIBE_BACKUP, &backup, || client.describe_backup().backup_arn(&backup).send());
-    denied(describe.await)
+    denied(describe.await)?;
+    // Used when an answer was lost, and to abort: found missing only then, it would be in the way at the very end.
+    let delete = client.delete_backup().backup_arn(&backup);
+    denied(cloud.act(context, &DELETE_BACKUP, &backup, &Harmless, || delete.send()).await)
+}
+
+/// The ARN of a backup that is not there, in the account of a table's.
+pub(crate) fn nobodys_backup(table_arn: &str, nobody: &str) -> String {
+    let table = table_arn.rsplit_once('/').map_or(table_arn, |(head, _)| head);
+    format!("{table}/{nobody}/backup/01489173575360-b308cd7d")
 }
 
 /// A refusal for lack of rights, or for lack of somebody to ask; every other answer is an answer.
-fn denied<T>(answer: Result<T, Fault>) -> Result<(), ProviderError> {
+pub(crate) fn denied<T>(answer: Result<T, Fault>) -> Result<(), ProviderError> {
     match answer {
         Err(fault)
             if matches!(
@@ -86,6 +123,26 @@ fn capacity_warning(config: &Config, plans: &[Blueprint]) -> Option<String> {
     })
 }
 
+/// Tables of the user's that look like staging tables, or a namespace that ScalarDB could find staging tables in.
+fn name_warning(units: &[Unit]) -> Option<String> {
+    let namespace = |name: &str| name.split_once('.').map_or(String::new(), |(namespace, _)| namespace.to_owned());
+    let clashes = |unit: &&Unit| {
+        let namespace = namespace(&unit.name);
+        unit.name.starts_with(plan::PREFIX) || (!namespace.is_empty() && plan::PREFIX.starts_with(&namespace))
+    };
+    let names: Vec<_> = units.iter().filter(clashes).map(|unit| format!("`{}`", unit.name)).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{} cannot be told by name from staging tables, which begin with `{}`: a policy that allows DeleteTable on `{}*` \
+             allows it for them too, and ScalarDB may list staging tables in that namespace while they live; what is deleted \
+             here is told by its recorded TableId",
+            names.join(", "),
+            plan::PREFIX,
+            plan::PREFIX
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +158,18 @@ mod tests {
             local_indexes: Vec::new(),
             capacity,
             key: None,
+            scratch: None,
+        }
+    }
+
+    #[test]
+    fn a_namespace_that_begins_as_staging_tables_do_is_warned_of() {
+        let unit =
+            |name: &str| Unit { name: name.into(), id: "i".into(), after: vec![], what: serde_json::Value::Null };
+        assert_eq!(name_warning(&["bank.account", "rpx.account", "r_p.x", "no-namespace"].map(unit)), None);
+        for name in ["rp-bank.account", "rp.account", "r.account", "rp-.x"] {
+            let warning = name_warning(&[unit("bank.account"), unit(name)]).unwrap();
+            assert!(warning.contains(&format!("`{name}`")) && !warning.contains("bank.account`,"), "{warning}");
         }
     }
 

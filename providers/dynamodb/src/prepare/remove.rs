@@ -19,6 +19,10 @@ impl Table<'_> {
     ) -> Result<Step, ProviderError> {
         let dropped = || Fact::Dropped { target: target.to_owned() };
         let Some(found) = self.described(target).await? else {
+            let young = view.staged.iter().any(|staged| staged.target == target && !staged.restored);
+            if young && !self.believed_gone(target) {
+                return Ok(self.wait(SOON, "making sure that the staging table is gone"));
+            }
             return Ok(did(format!("{target} is deleted"), &dropped()));
         };
         let id = table::identity(&found);
@@ -38,6 +42,7 @@ impl Table<'_> {
             _ => {}
         }
         if way == Way::Forward
+            && self.plan.scratch.is_none()
             && let Some(gone) = self.backup_missing(view).await?
         {
             return Ok(gone);

@@ -4,6 +4,7 @@ use super::journal::{Deed, Fact, Staged, did, intend, record};
 use super::{RESTORE, SOON, Table, plan};
 use crate::error::Fault;
 use crate::limits::RESTORE_TABLE_TO_POINT_IN_TIME;
+use crate::names;
 use crate::restorable;
 use crate::settings::Staging;
 use crate::table;
@@ -14,16 +15,30 @@ use provider_api::{ErrorKind, Fence, ProviderError, Record, RecordedSet, Restora
 impl Table<'_> {
     /// The table is as it was recorded, can be restored to T, and a name for its copy is free.
     pub(super) async fn begin(&self) -> Result<Step, ProviderError> {
-        let since = match self.source().await? {
+        let since = match self.source_or_backup().await? {
             Ok(since) => since,
             Err(wait) => return Ok(wait),
         };
-        let target = plan::staging_name(&plan::nonce(), &self.unit.name);
+        let target = match &self.plan.scratch {
+            None => plan::staging_name(&plan::nonce(), &self.unit.name),
+            Some(scratch) => names::prefixed(&scratch.prefix, &self.unit.name),
+        };
         if self.described(&target).await?.is_some() {
-            return Ok(self.wait(SOON, "looking for a free name"));
+            return match &self.plan.scratch {
+                None => Ok(self.wait(SOON, "looking for a free name")),
+                Some(_) => Err(self.taken(&target)),
+            };
         }
         let deed = Deed::Restore { target: target.clone(), at: self.plan.at, since };
         Ok(intend(format!("restore {} to {target}", self.unit.name), &deed, Some(self.slot())))
+    }
+
+    /// A moment on the service's clock that has passed, if there is something to restore from.
+    async fn source_or_backup(&self) -> Result<Result<UnixNanos, Step>, ProviderError> {
+        match self.plan.scratch.as_ref().and_then(|scratch| scratch.backup.as_ref()) {
+            None => self.source().await,
+            Some(arn) => self.backup_made(arn).await.map(Ok),
+        }
     }
 
     /// Latest restorable moment of the table, if it can be restored to T: a moment on the service's clock that has passed.
@@ -65,7 +80,13 @@ impl Table<'_> {
             return Ok(self.adopt(target, since, &found));
         }
         if way == Way::Back {
-            return Ok(did("no restore had begun", &Fact::Nothing));
+            return Ok(match self.believed_gone(target) {
+                true => did("no restore had begun", &Fact::Nothing { name: None }),
+                false => self.wait(SOON, "making sure that no restore had begun"),
+            });
+        }
+        if let Some(arn) = self.plan.scratch.as_ref().and_then(|scratch| scratch.backup.as_ref()) {
+            return self.restore_backup(arn, target, since, fence).await;
         }
         let client = &self.cloud.dynamodb;
         let mut call = client.restore_table_to_point_in_time();
@@ -91,7 +112,7 @@ impl Table<'_> {
         }
     }
 
-    async fn restore_failed(&self, fault: Fault) -> Result<Step, ProviderError> {
+    pub(super) async fn restore_failed(&self, fault: Fault) -> Result<Step, ProviderError> {
         match fault.code.as_deref() {
             // Ours, from a lost answer, or another's: the next look tells.
             Some("TableInUseException" | "TableAlreadyExistsException") => {
@@ -124,16 +145,23 @@ impl Table<'_> {
     }
 
     /// A table of the intended name is there: is it ours?
-    fn adopt(&self, target: &str, since: UnixNanos, found: &TableDescription) -> Step {
+    pub(super) fn adopt(&self, target: &str, since: UnixNanos, found: &TableDescription) -> Step {
         if found.table_status == Some(TableStatus::Deleting) {
             return self.wait(SOON, "the new name is being deleted");
         }
         let summary = found.restore_summary.as_ref();
-        let arn = summary.and_then(|summary| summary.source_table_arn.as_deref());
+        let backup = self.plan.scratch.as_ref().and_then(|scratch| scratch.backup.as_deref());
+        let from_backup = summary.and_then(|summary| summary.source_backup_arn.as_deref());
+        let arn = summary.and_then(|summary| summary.source_table_arn.as_deref()).filter(|_| backup.is_none());
         let at = summary.map(|summary| table::nanos(summary.restore_date_time));
         // The summary is there only while it is CREATING; keys, age and the nonce in its name speak for it afterwards.
-        let lineage = arn.is_none_or(|arn| arn == self.plan.arn)
-            && at.is_none_or(|at| at.0.div_euclid(1_000_000_000) == self.plan.at.0);
+        let lineage = match backup {
+            Some(backup) => summary.is_none() || from_backup == Some(backup),
+            None => {
+                arn.is_none_or(|arn| arn == self.plan.arn)
+                    && at.is_none_or(|at| at.0.div_euclid(1_000_000_000) == self.plan.at.0)
+            }
+        };
         let creating = found.table_status == Some(TableStatus::Creating);
         let age = found.creation_date_time.is_none_or(|created| table::nanos(created) >= since);
         let indexes = creating || self.plan.missing_indexes(found).is_empty();
@@ -163,10 +191,14 @@ impl Table<'_> {
     /// Until it is ACTIVE with every index.
     pub(super) async fn await_restore(&self, staged: &Staged) -> Result<Step, ProviderError> {
         let Some(found) = self.described(&staged.target).await? else {
-            return Ok(self.vanished(&staged.target));
+            return Ok(match self.believed_gone(&staged.target) {
+                true => self.vanished(&staged.target, None),
+                false => self.wait(SOON, "looking at the new table"),
+            });
         };
+        self.cloud.absences.found(&staged.target);
         if table::identity(&found) != staged.table_id {
-            return Ok(self.vanished(&staged.target));
+            return Ok(self.vanished(&staged.target, None));
         }
         let status = found.table_status.clone().unwrap_or(TableStatus::from("absent"));
         let in_progress = found.restore_summary.as_ref().is_some_and(|summary| summary.restore_in_progress);
@@ -193,9 +225,7 @@ impl Table<'_> {
                 self.unit.name,
                 if missing.is_empty() { "other keys".to_owned() } else { format!("without {}", missing.join(", ")) }
             );
-            return Err(
-                self.wrong(message, "`stillpoint prepare ID --abort` removes it; then make a new restore point")
-            );
+            return Err(self.wrong(message, "the same command with --abort removes it; then make a new restore point"));
         }
         Ok(did(format!("restored to {}", staged.target), &Fact::Restored { target: staged.target.clone() }))
     }
@@ -206,11 +236,14 @@ impl Table<'_> {
     }
 
     /// CREATING and then not found: the service gave up.
-    pub(super) fn vanished(&self, target: &str) -> Step {
+    pub(super) fn vanished(&self, target: &str, backup: Option<&str>) -> Step {
         let message = format!("the restore of `{}` to `{target}` ended without a table", self.unit.name);
         let hint = "the table's KMS key or the permission to use it was missing, or somebody deleted the new table: see \
-                    CloudTrail; then run `stillpoint prepare` again, which begins this table anew";
-        let record = record(format!("{target} vanished"), &Fact::Vanished { target: target.to_owned() });
+                    CloudTrail; then run the same command again, which begins this table anew";
+        let record = record(
+            format!("{target} vanished"),
+            &Fact::Vanished { target: target.to_owned(), name: backup.map(str::to_owned) },
+        );
         Step::Failed(record, self.wrong(message, hint))
     }
 

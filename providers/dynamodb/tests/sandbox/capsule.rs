@@ -5,7 +5,7 @@ use provider_api::{BackupProvider, Capsule, Context};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-async fn captured(account: &Account) -> Vec<Capsule> {
+pub async fn captured(account: &Account) -> Vec<Capsule> {
     let provider = account.provider().await;
     let sets = provider.discover(&Context::default()).await.unwrap().data_sets;
     provider.capture(&Context::default(), &sets).await.unwrap()
@@ -16,7 +16,7 @@ fn of<'a>(capsules: &'a [Capsule], name: &str) -> &'a Capsule {
 }
 
 /// Gives a table every setting that there is.
-async fn dress(account: &Account, name: &str) -> String {
+pub async fn dress(account: &Account, name: &str) -> String {
     let described = account.ok("DescribeTable", json!({ "TableName": name })).await;
     let arn = described["Table"]["TableArn"].as_str().unwrap().to_owned();
     let tags: Vec<_> = (0..40).map(|number| json!({ "Key": format!("k{number:02}"), "Value": "v" })).collect();
@@ -48,7 +48,7 @@ async fn dress(account: &Account, name: &str) -> String {
     arn
 }
 
-fn scale(account: &Account, resource: &str, dimension: &str) {
+pub fn scale(account: &Account, resource: &str, dimension: &str) {
     let id = json!({ "ServiceNamespace": "dynamodb", "ResourceId": resource, "ScalableDimension": dimension });
     let with = |more: Value| {
         let mut body = id.clone();

@@ -6,8 +6,15 @@
 mod behaviour;
 mod capsule;
 mod discovery;
+mod drill;
 mod faults;
+mod iam;
 mod pace;
 mod prepare;
+mod prune;
+mod reapply;
+mod restore;
+mod runbook;
 mod support;
+mod verify;
 mod wire;

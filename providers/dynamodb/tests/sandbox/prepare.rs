@@ -3,7 +3,7 @@
 use crate::support::{Account, lag};
 use provider_api::conformance::{Left, WorkWorld, World};
 use provider_api::{
-    Act, BackupProvider, Context, ErrorKind, Fence, Intent, PrepareRequest, Preparer, ProviderError, RecordedSet,
+    Act, BackupProvider, Context, DurableWork, ErrorKind, Fence, Intent, PrepareRequest, ProviderError, RecordedSet,
     RestoreTime, Step, Unit, UnitState, Way,
 };
 use provider_dynamodb::{Config, DynamoDbProvider, Staging};
@@ -14,30 +14,52 @@ use stillpoint_sandbox::clock::Clock;
 use stillpoint_sandbox::dynamodb::{Effect, Fault, Lags, ServiceError};
 
 impl Account {
-    async fn tables(&self) -> Vec<String> {
+    pub async fn tables(&self) -> Vec<String> {
         let tables = self.ok("ListTables", json!({})).await;
         tables["TableNames"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
     }
 
-    async fn backups(&self) -> Vec<Value> {
+    pub async fn backups(&self) -> Vec<Value> {
         self.ok("ListBackups", json!({})).await["BackupSummaries"].as_array().unwrap().clone()
     }
 
-    async fn items(&self, table: &str) -> Vec<Value> {
+    /// From now on every table that there is must exist somewhere after every call.
+    pub async fn guard(&self) {
+        let tables = self.tables().await;
+        self.db.guard_set(&tables.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    pub fn nothing_lost(&self) {
+        let violations = self.db.violations();
+        assert!(violations.is_empty(), "the data of a table was nowhere: {violations:?}");
+    }
+
+    /// How many backups a restore made of what it replaced.
+    pub async fn safety_backups(&self) -> usize {
+        let named = |backup: &Value| backup["BackupName"].as_str().is_some_and(|name| name.contains("-before-"));
+        self.backups().await.into_iter().filter(named).count()
+    }
+
+    pub async fn items(&self, table: &str) -> Vec<Value> {
         let scanned = self.ok("Scan", json!({ "TableName": table })).await;
         let mut items = scanned["Items"].as_array().unwrap().clone();
         items.sort_by_key(Value::to_string);
         items
     }
 
-    async fn table_id(&self, table: &str) -> String {
+    pub async fn table_id(&self, table: &str) -> String {
         self.ok("DescribeTable", json!({ "TableName": table })).await["Table"]["TableId"].as_str().unwrap().to_owned()
     }
 
-    async fn put(&self, table: &str, key: u8, balance: u32) {
+    pub async fn put(&self, table: &str, key: u8, balance: u32) {
         let item = json!({ "concatenatedPartitionKey": { "B": base64(key) }, "balance": { "N": balance.to_string() }, "c0": { "N": "1" } });
         self.ok("PutItem", json!({ "TableName": table, "Item": item })).await;
     }
+}
+
+/// Whether a run of ours made the table.
+fn is_ours(name: &str) -> bool {
+    name.starts_with("rp-") || name.starts_with("drill-")
 }
 
 /// One byte in base64.
@@ -54,6 +76,7 @@ fn fault(operation: &str, effect: Effect) -> Fault {
 #[async_trait::async_trait]
 impl WorkWorld for Account {
     async fn left(&self) -> Left {
+        self.nothing_lost();
         let mut left = Left::default();
         for backup in self.backups().await {
             let source = backup["TableName"].as_str().unwrap();
@@ -64,13 +87,13 @@ impl WorkWorld for Account {
             }
         }
         left.backups.sort();
-        left.others.extend(self.tables().await.into_iter().filter(|name| name.starts_with("rp-")));
+        left.others.extend(self.tables().await.into_iter().filter(|name| is_ours(name)));
         left
     }
 
     async fn data_sets(&self) -> String {
         let mut all = Vec::new();
-        for name in self.tables().await.into_iter().filter(|name| !name.starts_with("rp-")) {
+        for name in self.tables().await.into_iter().filter(|name| !is_ours(name)) {
             all.push(json!([name, self.table_id(&name).await, self.items(&name).await]));
         }
         Value::Array(all).to_string()
@@ -96,7 +119,7 @@ impl WorkWorld for Account {
 }
 
 /// Real lags, a sixtieth as long.
-fn lagging() -> Account {
+pub fn lagging() -> Account {
     thread_local!(static PAUSED: std::cell::Cell<Option<tokio::runtime::Id>> = const { std::cell::Cell::new(None) });
     let this = Some(tokio::runtime::Handle::current().id());
     if PAUSED.replace(this) != this {
@@ -105,24 +128,25 @@ fn lagging() -> Account {
     Account::with_lags(Clock::tokio(), vec![0], Lags::default())
 }
 
-async fn fresh() -> (Arc<DynamoDbProvider>, Account) {
+pub async fn fresh() -> (Arc<DynamoDbProvider>, Account) {
     let account = lagging();
     account.scalardb(3).await;
     for (key, table) in [(1, "bank.account0000"), (2, "bank.account0000"), (3, "bank.account0001")] {
         account.put(table, key, u32::from(key) * 100).await;
     }
+    account.guard().await;
     (Arc::new(account.provider().await), account)
 }
 
 provider_api::prepare_conformance_suite!(fresh);
 
 /// A journal of one unit, driven by hand.
-struct One<'a> {
-    account: &'a Account,
-    work: Preparer,
-    unit: Unit,
-    state: UnitState,
-    intent: Option<Intent>,
+pub struct One<'a> {
+    pub account: &'a Account,
+    pub work: Arc<dyn DurableWork>,
+    pub unit: Unit,
+    pub state: UnitState,
+    pub intent: Option<Intent>,
 }
 
 struct Free;
@@ -136,7 +160,7 @@ impl Fence for Free {
 
 impl One<'_> {
     /// One call, its answer stored: the step's outcome as a word, or its failure.
-    async fn step(&mut self, way: Way) -> Result<String, ProviderError> {
+    pub async fn step(&mut self, way: Way) -> Result<String, ProviderError> {
         let act = self.intent.as_ref().map(|intent| Act { intent, fence: &Free });
         match self.work.step(&Context::default(), way, &self.unit, &self.state, act).await? {
             Step::Intend(intent) => {
@@ -163,7 +187,7 @@ impl One<'_> {
     }
 
     /// Until this outcome.
-    async fn until(&mut self, wanted: &str) -> Result<(), ProviderError> {
+    pub async fn until(&mut self, wanted: &str) -> Result<(), ProviderError> {
         for _ in 0..1000 {
             match self.step(Way::Forward).await {
                 Ok(text) if text == wanted => return Ok(()),
@@ -174,19 +198,19 @@ impl One<'_> {
         panic!("never came to {wanted}: {:?}", self.state);
     }
 
-    fn target(&self) -> String {
+    pub fn target(&self) -> String {
         let records = self.state.records.iter().rev();
         let mut targets = records.filter_map(|record| record.what["target"].as_str());
         targets.next().unwrap().to_owned()
     }
 
-    fn arn(&self) -> String {
+    pub fn arn(&self) -> String {
         let mut arns = self.state.records.iter().rev().filter_map(|record| record.what["arn"].as_str());
         arns.next().unwrap().to_owned()
     }
 }
 
-async fn one<'a>(account: &'a Account, config: Config, table: &str) -> One<'a> {
+pub async fn one<'a>(account: &'a Account, config: Config, table: &str) -> One<'a> {
     let provider = Arc::new(DynamoDbProvider::connect(config).await.unwrap());
     let sets = provider.discover(&Context::default()).await.unwrap().data_sets;
     let sets: Vec<_> = sets.into_iter().filter(|set| set.name == table).collect();
@@ -195,17 +219,19 @@ async fn one<'a>(account: &'a Account, config: Config, table: &str) -> One<'a> {
     let capsules = provider.capture(&Context::default(), &sets).await.unwrap();
     let at = RestoreTime(account.now().await.0 / 1_000_000_000);
     account.pass(Duration::from_secs(2)).await;
-    let work = provider.preparer().unwrap();
+    let work = Arc::clone(&provider).preparer().unwrap();
     let request = PrepareRequest { label: "nightly-20261123T030000Z", at, sets: &ids, capsules: &capsules };
     let unit = work.units(&request).unwrap().remove(0);
+    let work = provider as Arc<dyn DurableWork>;
     One { account, work, unit, state: UnitState::default(), intent: None }
 }
 
-const A: &str = "bank.account0000";
+pub const A: &str = "bank.account0000";
 
-async fn account() -> Account {
+pub async fn account() -> Account {
     let account = lagging();
     account.scalardb(3).await;
+    account.guard().await;
     account
 }
 
@@ -348,13 +374,15 @@ async fn a_disabled_key_is_an_error_that_says_so() {
 
 #[tokio::test]
 async fn each_permission_that_is_missing_is_named_before_anything_is_made() {
-    let actions = ["RestoreTableToPointInTime", "CreateBackup", "DeleteTable", "ListBackups", "DescribeBackup"];
+    let actions =
+        ["RestoreTableToPointInTime", "CreateBackup", "DeleteTable", "ListBackups", "DescribeBackup", "DeleteBackup"];
     for action in actions {
         let account = account().await;
         let run = one(&account, account.config(), A).await;
-        run.work.preflight(&Context::default(), std::slice::from_ref(&run.unit)).await.unwrap();
+        let preparer = Arc::new(account.provider().await).preparer().unwrap();
+        preparer.preflight(&Context::default(), std::slice::from_ref(&run.unit)).await.unwrap();
         account.db.deny(action, "*");
-        let error = run.work.preflight(&Context::default(), &[run.unit]).await.unwrap_err();
+        let error = preparer.preflight(&Context::default(), &[run.unit]).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::PermissionDenied, "{action}: {error:?}");
         assert!(error.hint.contains(&format!("dynamodb:{action}")), "{}", error.hint);
         assert!(account.tables().await.iter().all(|name| !name.starts_with("rp-")));
@@ -405,4 +433,53 @@ async fn two_runs_of_the_same_table_do_not_mix_and_a_protected_staging_table_is_
     while second.step(Way::Back).await.unwrap() != "undone" {}
     assert_eq!(account.backups().await.len(), 1, "the other run's backup stays");
     assert_eq!(account.backups().await[0]["BackupArn"].as_str(), Some(first.arn().as_str()));
+}
+
+#[tokio::test]
+async fn a_new_table_that_is_not_seen_yet_is_waited_for_and_never_left_behind() {
+    let unseen = || Fault {
+        operation: "DescribeTable".to_owned(),
+        table: "rp-*".to_owned(),
+        times: Some(1),
+        effect: Effect::Error(ServiceError::new("ResourceNotFoundException", "Requested resource not found")),
+    };
+    for way in [Way::Forward, Way::Back] {
+        let account = account().await;
+        let mut run = one(&account, account.config(), A).await;
+        account.pass(lag()).await;
+        run.until("restoring").await.unwrap();
+        account.db.inject(unseen());
+        assert!(run.step(way).await.unwrap().starts_with(if way == Way::Back { "intend drop" } else { "wait: " }));
+        while !matches!(run.step(way).await.unwrap().as_str(), "prepared" | "undone") {}
+        let backups = if way == Way::Back { Vec::new() } else { vec![A.to_owned()] };
+        assert_eq!(account.left().await, Left { backups, others: Vec::new() }, "{way:?}");
+    }
+    // Asked for, the answer lost, and on the way back not to be seen for a moment.
+    let account = account().await;
+    let mut run = one(&account, account.config(), A).await;
+    account.pass(lag()).await;
+    run.until("intend restore").await.unwrap();
+    account.db.inject(fault("RestoreTableToPointInTime", Effect::DropAnswer));
+    run.step(Way::Forward).await.unwrap_err();
+    account.db.inject(unseen());
+    assert!(run.step(Way::Back).await.unwrap().starts_with("wait: "));
+    while run.step(Way::Back).await.unwrap() != "undone" {}
+    assert_eq!(account.left().await, Left::default());
+}
+
+#[tokio::test]
+async fn a_backup_that_comes_to_be_after_it_was_looked_for_is_found_on_the_way_back() {
+    let account = account().await;
+    let mut run = one(&account, account.config(), A).await;
+    account.pass(lag()).await;
+    run.until("intend back_up").await.unwrap();
+    let name = run.intent.as_ref().unwrap().what["name"].as_str().unwrap().to_owned();
+    while run.step(Way::Back).await.unwrap() != "nothing" {}
+    account.ok("CreateBackup", json!({ "TableName": run.target(), "BackupName": name })).await;
+    let foreign = json!({ "TableName": run.target(), "BackupName": "rp-not-ours" });
+    account.ok("CreateBackup", foreign).await;
+    while run.step(Way::Back).await.unwrap() != "undone" {}
+    let left = account.backups().await;
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0]["BackupName"], "rp-not-ours", "what others made stays");
 }

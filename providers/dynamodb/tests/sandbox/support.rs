@@ -219,7 +219,7 @@ pub fn credentials() -> SharedCredentialsProvider {
     SharedCredentialsProvider::new(Credentials::new(KEY, "secret-of-the-sandbox", None, None, "tests"))
 }
 
-fn metadata_table(name: &str) -> Value {
+pub fn metadata_table(name: &str) -> Value {
     json!({
         "TableName": name,
         "AttributeDefinitions": [{ "AttributeName": "table", "AttributeType": "S" }],

@@ -1,0 +1,109 @@
+//! The way back: every table as this run found it.
+
+use super::Table;
+use super::journal::{Fact, Occupant, View, did, record};
+use crate::backups;
+use crate::prepare::SOON;
+use crate::table;
+use aws_sdk_dynamodb::types::{BackupTypeFilter, TableStatus};
+use provider_api::{ProviderError, Step};
+
+impl Table<'_> {
+    /// The next thing towards the table as it was found.
+    pub(super) async fn back(&self, view: &View) -> Result<Step, ProviderError> {
+        match &view.occupant {
+            Occupant::Unknown => Ok(self.left_alone(view, None)),
+            Occupant::Old(id) => self.spare(view, id).await,
+            Occupant::Nobody => match &view.old {
+                None => Ok(self.left_alone(view, None)),
+                Some(id) => match self.source(view, id).await? {
+                    Ok(arn) => self.intend_restore(view, arn, true).await,
+                    Err(wait) => Ok(wait),
+                },
+            },
+            Occupant::Ours { table_id, back: true } => match view.old_settings.as_deref() {
+                Some(capsule) => self.complete(view, table_id, capsule).await,
+                None => Ok(self.left_alone(view, Some(table_id))),
+            },
+            Occupant::Ours { table_id, back: false } => self.take_away(view, table_id).await,
+        }
+    }
+
+    /// What was found is still there: it gets back what was taken from it.
+    async fn spare(&self, view: &View, id: &str) -> Result<Step, ProviderError> {
+        let Some(found) = self.look().await?.0 else { return Ok(self.gone_meanwhile(id)) };
+        if table::identity(&found) != id {
+            return Err(self.taken(id, &found));
+        }
+        match found.table_status {
+            Some(TableStatus::Deleting) => Ok(self.wait(SOON, "deleting")),
+            _ if view.touched => Ok(self.intend_settings(id)),
+            _ => Ok(self.left_alone(view, Some(id))),
+        }
+    }
+
+    /// What this run restored gives way to what was there before. It cannot be deleted before it is ACTIVE.
+    async fn take_away(&self, view: &View, table_id: &str) -> Result<Step, ProviderError> {
+        match self.look().await?.0 {
+            None => Ok(did("the restored table is gone", &Fact::Vanished { table_id: table_id.to_owned() })),
+            Some(found) if table::identity(&found) != table_id => Err(self.taken(table_id, &found)),
+            Some(found) if matches!(found.table_status, Some(TableStatus::Creating)) => {
+                Ok(self.wait(SOON, "waiting until the restored table can be deleted"))
+            }
+            Some(_) => self.clear_away(view, table_id).await,
+        }
+    }
+
+    fn left_alone(&self, view: &View, table_id: Option<&str>) -> Step {
+        let safety = view.safety_arn();
+        let kept = safety.as_ref().map(|arn| format!("; a backup of it: {arn}")).unwrap_or_default();
+        let text = match table_id {
+            Some(_) => format!("was left as it is{kept}"),
+            None if view.occupant == Occupant::Unknown => "was not touched".to_owned(),
+            None => "is not there, as before".to_owned(),
+        };
+        Step::Done(record(text, &Fact::PutBack { table_id: table_id.map(str::to_owned), safety }))
+    }
+
+    /// The backup that what was found is put back from: its safety backup, else the one that DynamoDB makes by itself when a
+    /// table with point-in-time recovery is deleted.
+    async fn source(&self, view: &View, id: &str) -> Result<Result<String, Step>, ProviderError> {
+        if let Some(safety) = &view.safety {
+            return match self.backup(&safety.arn).await? {
+                Some(found) if found.available && found.table_id == id => Ok(Ok(safety.arn.clone())),
+                Some(found) if found.table_id == id => Ok(Err(self.wait(SOON, "making the safety backup"))),
+                _ => Err(self.no_way_back(&format!("its safety backup {} is gone", safety.arn))),
+            };
+        }
+        let listed = backups::of_table(self.cloud, self.context, &self.unit.name, BackupTypeFilter::System).await?;
+        let of_it = listed.into_iter().find(|found| found.table_id.as_deref() == Some(id));
+        match of_it.and_then(|found| found.backup_arn) {
+            Some(arn) => Ok(Ok(arn)),
+            // It shows some seconds after the table began to go.
+            None if self.had_recovery(view) => Ok(Err(self.wait(SOON, "waiting for the SYSTEM backup"))),
+            None => Err(self.no_way_back("it had neither a safety backup nor point-in-time recovery")),
+        }
+    }
+
+    fn had_recovery(&self, view: &View) -> bool {
+        let status = |settings: &serde_json::Value| {
+            settings["continuous_backups"]["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+        };
+        view.old_settings.as_deref().is_some_and(|capsule| status(&capsule.settings))
+    }
+
+    fn no_way_back(&self, why: &str) -> ProviderError {
+        let message = format!("`{}` cannot be put back as it was: {why}", self.unit.name);
+        let hint = "finish the restore instead: run `stillpoint restore ID` again without --abort";
+        self.wrong(message, hint)
+    }
+
+    /// Whether what was found can be put back, should it be gone or have to go.
+    pub(super) async fn way_back(&self, view: &View) -> Result<(), ProviderError> {
+        let replaced = matches!(view.occupant, Occupant::Nobody | Occupant::Ours { back: false, .. });
+        match view.old.as_deref().filter(|_| replaced) {
+            Some(id) => self.source(view, id).await.map(drop),
+            None => Ok(()),
+        }
+    }
+}

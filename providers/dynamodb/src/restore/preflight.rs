@@ -1,0 +1,213 @@
+//! Whether the plan can work, found out by calls that change nothing. All that speaks against it is told together.
+
+use super::plan::Blueprint;
+use super::present::incomplete;
+use super::shape::Shape;
+use super::{Restoring, Table};
+use crate::client::Cloud;
+use crate::error::Fault;
+use crate::limits::{CREATE_BACKUP, DEREGISTER_SCALABLE_TARGET, LIST_BACKUPS, RESTORE_TABLE_FROM_BACKUP, UPDATE_TABLE};
+use crate::{DynamoDbProvider, capture, discover, table, together};
+use aws_sdk_applicationautoscaling::types::{ScalableDimension, ServiceNamespace};
+use aws_sdk_dynamodb::types::TableDescription;
+use provider_api::{Capsule, Context, DataSet, ErrorKind, Fence, ProviderError, RestorePlan, Role, Unit};
+use std::sync::Arc;
+
+/// A call that cannot change anything needs no right to act.
+struct Harmless;
+
+#[async_trait::async_trait]
+impl Fence for Harmless {
+    async fn pass(&self) -> Result<(), ProviderError> {
+        Ok(())
+    }
+}
+
+/// What was found of one table.
+struct Looked<'a> {
+    unit: &'a Unit,
+    plan: Blueprint,
+    found: Option<TableDescription>,
+    problems: Vec<ProviderError>,
+}
+
+pub(super) async fn run(
+    provider: &Arc<DynamoDbProvider>,
+    context: &Context,
+    units: &[Unit],
+) -> Result<RestorePlan, Vec<ProviderError>> {
+    let restoring = Restoring(Arc::clone(provider));
+    let looks = units.iter().map(|unit| look(&restoring, context, unit));
+    let mut looked = together(looks).await.map_err(|error| vec![error])?;
+    let mut problems: Vec<_> = looked.iter_mut().flat_map(|one| std::mem::take(&mut one.problems)).collect();
+    let cloud = &provider.cloud;
+    problems.extend(unreadable(cloud, context, &looked).await);
+    problems.extend(denied_all(cloud, context, &looked).await);
+    if !problems.is_empty() {
+        return Err(alike_together(problems));
+    }
+    let deeds = looked.iter().map(|one| (one.unit.name.clone(), deeds(one))).collect();
+    let mut warnings = newer(provider, context, units).await;
+    warnings.extend(kept(&looked));
+    Ok(RestorePlan { deeds, warnings })
+}
+
+/// One table and its backup.
+async fn look<'a>(restoring: &Restoring, context: &Context, unit: &'a Unit) -> Result<Looked<'a>, ProviderError> {
+    let table = restoring.table(context, unit)?;
+    let mut problems = Vec::new();
+    let stop = |error: &ProviderError| {
+        matches!(error.kind, ErrorKind::Credentials | ErrorKind::Cancelled | ErrorKind::Unreachable)
+    };
+    let found = match table.look().await {
+        Ok((found, _)) => found,
+        Err(error) if stop(&error) => return Err(error),
+        Err(error) => {
+            problems.push(error);
+            None
+        }
+    };
+    if let Some(found) = &found {
+        problems.extend(table.may_be_replaced(found).err());
+    }
+    match table.prepared_is_there().await {
+        Ok(()) => {}
+        Err(error) if stop(&error) => return Err(error),
+        Err(error) => problems.push(error),
+    }
+    problems.extend(capsule_is_complete(&table));
+    let plan = table.plan;
+    Ok(Looked { unit, plan, found, problems })
+}
+
+/// What was not known of the table when the point was made cannot be put back.
+fn capsule_is_complete(table: &Table<'_>) -> Option<ProviderError> {
+    let missing: Vec<_> = incomplete(&table.plan.capsule.unread).iter().map(|one| one.setting.clone()).collect();
+    (!missing.is_empty()).then(|| {
+        let message =
+            format!("the settings of `{}` are not all in the point: {} is missing", table.unit.name, missing.join(", "));
+        let hint = "they could not be read when the point was made, and a restore would drop them: restore a complete point, or \
+                    restore by hand and put them back from where else they are written down";
+        table.wrong(message, hint)
+    })
+}
+
+/// The present settings are kept for the way back: all of them can be read.
+async fn unreadable(cloud: &Cloud, context: &Context, looked: &[Looked<'_>]) -> Vec<ProviderError> {
+    let there = looked.iter().filter(|one| one.found.is_some());
+    let sets: Vec<_> = there.map(|one| DataSet { name: one.unit.name.clone(), role: Role::User }).collect();
+    let capsules: Vec<Capsule> = match capture::capture(cloud, context, &sets).await {
+        Ok(capsules) => capsules,
+        // A table that went since is told by its next look.
+        Err(error) if error.kind == ErrorKind::NotFound => return Vec::new(),
+        Err(error) => return vec![error],
+    };
+    let problem = |capsule: &Capsule| {
+        let unread = *incomplete(&capsule.unread).first()?;
+        let message =
+            format!("the present {} of `{}` cannot be read ({})", unread.setting, capsule.name, unread.reason);
+        Some(ProviderError::new(ErrorKind::PermissionDenied, message, &unread.hint).about([&capsule.name]))
+    };
+    capsules.iter().filter_map(problem).collect()
+}
+
+/// Asks for each action in a way that changes nothing: a backup and a target that are not there, protection as it is. Whether
+/// a table may be deleted cannot be asked; a refusal then comes before anything is lost.
+async fn denied_all(cloud: &Cloud, context: &Context, looked: &[Looked<'_>]) -> Vec<ProviderError> {
+    let Some(one) = looked.first() else { return Vec::new() };
+    let (client, name) = (&cloud.dynamodb, &one.unit.name);
+    let mut problems = Vec::new();
+    let nobody = crate::prepare::plan::staging_name(&crate::prepare::plan::nonce(), "nobody");
+    let backup = one.plan.arn.rsplit_once('/').map_or("", |(head, _)| head);
+    let backup = format!("{backup}/01489173575360-b308cd7d");
+    let restore = client.restore_table_from_backup().target_table_name(name).backup_arn(&backup);
+    let answer = cloud.act(context, &RESTORE_TABLE_FROM_BACKUP, &backup, &Harmless, || restore.send()).await;
+    problems.extend(denied(answer));
+    let list = cloud.call(context, &LIST_BACKUPS, name, || client.list_backups().table_name(name).send()).await;
+    problems.extend(denied(list));
+    if let Some(there) = looked.iter().find(|one| one.found.is_some()) {
+        let (name, found) = (&there.unit.name, there.found.as_ref());
+        let as_it_is = found.and_then(|found| found.deletion_protection_enabled).unwrap_or(false);
+        let update = client.update_table().table_name(name).deletion_protection_enabled(as_it_is);
+        problems.extend(denied(cloud.act(context, &UPDATE_TABLE, name, &Harmless, || update.send()).await));
+        if there.plan.safety_backup {
+            // Too short for a name.
+            let back_up = client.create_backup().table_name(name).backup_name("x");
+            problems.extend(denied(cloud.act(context, &CREATE_BACKUP, name, &Harmless, || back_up.send()).await));
+        }
+    }
+    let resource = format!("table/{nobody}");
+    let stop = cloud.autoscaling.deregister_scalable_target().service_namespace(ServiceNamespace::Dynamodb);
+    let stop = stop.resource_id(&resource).scalable_dimension(ScalableDimension::DynamoDbTableReadCapacityUnits);
+    problems
+        .extend(denied(cloud.act(context, &DEREGISTER_SCALABLE_TARGET, &resource, &Harmless, || stop.send()).await));
+    problems
+}
+
+/// A refusal for lack of rights, or for lack of somebody to ask; every other answer is an answer.
+fn denied<T>(answer: Result<T, Fault>) -> Option<ProviderError> {
+    let refused = [ErrorKind::PermissionDenied, ErrorKind::Credentials, ErrorKind::Unreachable, ErrorKind::Cancelled];
+    answer.err().map(|fault| fault.error).filter(|error| refused.contains(&error.kind))
+}
+
+/// Problems of the same meaning and the same remedy are one, about all the tables concerned.
+fn alike_together(problems: Vec<ProviderError>) -> Vec<ProviderError> {
+    let mut told: Vec<ProviderError> = Vec::new();
+    for problem in problems {
+        match told.iter_mut().find(|one| one.kind == problem.kind && one.hint == problem.hint) {
+            Some(one) if one.message == problem.message => {}
+            Some(one) => {
+                one.message = format!("{}; {}", one.message, problem.message);
+                one.subjects.extend(problem.subjects);
+            }
+            None => told.push(problem),
+        }
+    }
+    told
+}
+
+fn deeds(one: &Looked<'_>) -> String {
+    let shape = Shape::of(&one.plan.capsule).text();
+    let restored = format!("restored from {} as {shape}", one.plan.arn);
+    match &one.found {
+        None => format!("is not there: would be {restored}"),
+        Some(found) => {
+            let id = table::identity(found);
+            let before = if one.plan.safety_backup { "backed up as it is now, " } else { "" };
+            format!("would be {before}deleted (TableId {id}) and {restored}")
+        }
+    }
+}
+
+/// What stays of the tables as they are now, and until when.
+fn kept(looked: &[Looked<'_>]) -> Option<String> {
+    let one = looked.iter().find(|one| one.found.is_some())?;
+    if one.plan.safety_backup {
+        return Some(
+            "the backups `rp-...-before-...` of the tables as they are now stay until you delete them: nothing here does"
+                .to_owned(),
+        );
+    }
+    let arn = Shape::of(&one.plan.capsule).arn().unwrap_or(&one.unit.name);
+    Some(format!(
+        "without safety backups the last resort is what DynamoDB keeps for 35 days of a deleted table with point-in-time \
+         recovery: {arn}/backup/..., named {}$DeletedTableBackup (aws dynamodb list-backups --backup-type SYSTEM)",
+        one.unit.name
+    ))
+}
+
+/// Tables that the point does not have stay as they are; but ScalarDB's metadata of T knows nothing of them.
+async fn newer(provider: &DynamoDbProvider, context: &Context, units: &[Unit]) -> Vec<String> {
+    let Ok(now) = discover::present(&provider.cloud, &provider.config, context).await else {
+        return vec![
+            "whether there are tables newer than the point cannot be told: ScalarDB's metadata cannot be read"
+                .to_owned(),
+        ];
+    };
+    let known = |name: &str| units.iter().any(|unit| unit.name == name);
+    let new = now.into_iter().filter(|name| !known(name));
+    new.map(|name| {
+        format!("`{name}` is not in the point: it is kept as it is, but ScalarDB's metadata of then does not know it")
+    })
+    .collect()
+}

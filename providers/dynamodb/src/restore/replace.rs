@@ -1,0 +1,202 @@
+//! Restoring a backup under the table's own name, and finding out whether what has that name is this run's.
+
+use super::Table;
+use super::journal::{Deed, Fact, View, did, intend, record};
+use super::shape::Shape;
+use crate::error::Fault;
+use crate::limits::RESTORE_TABLE_FROM_BACKUP;
+use crate::prepare::{RESTORE, SOON};
+use crate::table;
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::operation::restore_table_from_backup::builders::RestoreTableFromBackupFluentBuilder;
+use aws_sdk_dynamodb::types::{BillingMode, IndexStatus, TableDescription, TableStatus};
+use provider_api::{Capsule, ErrorKind, Fence, ProviderError, Record, Step, Way};
+
+/// How long an intent to restore is acted on, in seconds of the service's clock. A table of the name that was made in this
+/// time, after the name had been seen free, is ours even when its lineage cannot be read any more.
+const ACTED_ON: i64 = 60;
+/// By how much clocks of the service may differ from each other, and a call may be late, in seconds.
+const TOLERANCE: i64 = 15;
+
+impl Table<'_> {
+    /// The name is free, for a restore within [`ACTED_ON`], and nothing scales it.
+    pub(super) async fn intend_restore(&self, view: &View, arn: String, back: bool) -> Result<Step, ProviderError> {
+        let (found, since) = self.look().await?;
+        match found {
+            Some(found) if found.table_status == Some(TableStatus::Deleting) => {
+                return Ok(self.wait(SOON, "waiting until the name is free"));
+            }
+            Some(found) => return Err(self.taken("the table that was deleted", &found)),
+            None => {}
+        }
+        if !view.unscaled && !self.scaled(None).await?.is_empty() {
+            return Ok(self.intend_unscaled(None));
+        }
+        let text = format!("restore {} from {arn}", self.unit.name);
+        let slot = (!view.has_slot).then(|| self.slot());
+        Ok(intend(text, &Deed::Restore { arn, since, back }, slot))
+    }
+
+    /// Acts on the stored intent, or finds that it had been acted on.
+    pub(super) async fn restore(
+        &self,
+        way: Way,
+        view: &View,
+        arn: &str,
+        since: i64,
+        back: bool,
+        fence: &dyn Fence,
+    ) -> Result<Step, ProviderError> {
+        let (found, now) = self.look().await?;
+        if let Some(found) = found {
+            return self.adopt(view, &found, arn, since, back);
+        }
+        let undone = back != (way == Way::Back);
+        if undone || now > since + ACTED_ON {
+            let text = if undone { "no restore had begun" } else { "no restore has begun: once more" };
+            let nothing = record(text, &Fact::Nothing);
+            return Ok(Step::Did(Record { slot: Some(self.slot()), ..nothing }));
+        }
+        let capsule = if back { view.old_settings.as_deref() } else { Some(&self.plan.capsule) };
+        let call = self.cloud.dynamodb.restore_table_from_backup().target_table_name(&self.unit.name).backup_arn(arn);
+        let call = match capsule.map(|capsule| overrides(call.clone(), capsule)) {
+            Some(built) => built.map_err(|cause| self.unbuilt(cause))?,
+            None => call,
+        };
+        match self.cloud.act(self.context, &RESTORE_TABLE_FROM_BACKUP, arn, fence, || call.send()).await {
+            Ok(answer) => match answer.table_description {
+                Some(table) if table.table_id.is_some() => Ok(self.restoring(&table, arn, back)),
+                _ => Ok(self.wait(SOON, "restore asked for")),
+            },
+            Err(fault) => self.not_restored(arn, fault),
+        }
+    }
+
+    fn unbuilt(&self, cause: BuildError) -> ProviderError {
+        let message = format!("the indexes of `{}` in its settings make no sense", self.unit.name);
+        ProviderError::new(ErrorKind::Invalid, message, "this is a defect; please report it").caused_by(cause)
+    }
+
+    fn not_restored(&self, arn: &str, fault: Fault) -> Result<Step, ProviderError> {
+        match fault.code.as_deref() {
+            // Ours, from a lost answer, or another's: the next look tells.
+            Some("TableInUseException" | "TableAlreadyExistsException") => {
+                Ok(self.wait(SOON, "looking at the new table"))
+            }
+            // One backup serves one restore at a time.
+            Some("BackupInUseException") => Ok(self.wait(SOON, "waiting until the backup is free")),
+            Some("BackupNotFoundException") => {
+                let message = format!("`{}` is deleted, and the backup to restore it from is gone: {arn}", self.unit.name);
+                let hint = format!(
+                    "the last resort is the backup that DynamoDB made by itself: aws dynamodb list-backups --region {} \
+                     --backup-type SYSTEM --table-name {}; restore it under the table's name",
+                    self.cloud.region, self.unit.name
+                );
+                Err(ProviderError { source: fault.error.source, ..self.wrong(message, &hint) })
+            }
+            Some("LimitExceededException") => Err(ProviderError {
+                message: format!("no room for another restore: of {} in {}", self.unit.name, self.cloud.region),
+                hint: "an account restores 50 tables at once and has 2,500 tables unless a quota was raised: wait for other \
+                       restores, or delete tables that are not needed; then run it again"
+                    .to_owned(),
+                ..fault.error
+            }),
+            _ => Err(fault.error),
+        }
+    }
+
+    /// Something has the name: is it what this intent asked for?
+    fn adopt(
+        &self,
+        view: &View,
+        found: &TableDescription,
+        arn: &str,
+        since: i64,
+        back: bool,
+    ) -> Result<Step, ProviderError> {
+        if found.table_status == Some(TableStatus::Deleting) {
+            return Ok(self.wait(SOON, "waiting until the name is free"));
+        }
+        let from = found.restore_summary.as_ref().and_then(|summary| summary.source_backup_arn.as_deref());
+        let ours = match (&found.table_status, from) {
+            (_, Some(from)) => from == arn,
+            (Some(TableStatus::Creating), None) => false,
+            // The summary is gone once it is ACTIVE. Then it is ours if it was made just after we saw the name free, and is
+            // as the restore would have made it.
+            (_, None) => {
+                let capsule = if back { view.old_settings.as_deref() } else { Some(&self.plan.capsule) };
+                let created = found.creation_date_time.map_or(i64::MIN, |created| created.secs());
+                let in_time = (since - TOLERANCE..=since + ACTED_ON + TOLERANCE).contains(&created);
+                in_time && capsule.is_some_and(|capsule| Shape::of(capsule).misfit(found).is_none())
+            }
+        };
+        match ours && view.old.as_deref() != Some(&table::identity(found)) {
+            true => Ok(self.restoring(found, arn, back)),
+            false => Err(self.taken("the table that was deleted", found)),
+        }
+    }
+
+    fn restoring(&self, found: &TableDescription, arn: &str, back: bool) -> Step {
+        let fact = Fact::Restoring { table_id: table::identity(found), arn: arn.to_owned(), back };
+        let record = record(format!("restoring from {arn}"), &fact);
+        Step::Did(Record { slot: Some(self.slot()), ..record })
+    }
+
+    /// Until the restored table is ACTIVE with every index.
+    pub(super) async fn await_active(&self, table_id: &str, capsule: &Capsule) -> Result<Step, ProviderError> {
+        let Some(found) = self.look().await?.0 else { return Ok(self.vanished(table_id)) };
+        if table::identity(&found) != table_id {
+            return Err(self.taken(table_id, &found));
+        }
+        let status = found.table_status.clone().unwrap_or(TableStatus::from("absent"));
+        let in_progress = found.restore_summary.as_ref().is_some_and(|summary| summary.restore_in_progress);
+        match status {
+            TableStatus::Creating => return Ok(self.wait(RESTORE, "restoring")),
+            TableStatus::Active if in_progress => return Ok(self.wait(RESTORE, "restoring")),
+            TableStatus::Active => {}
+            TableStatus::Updating | TableStatus::Deleting => return Ok(self.wait(SOON, "restoring")),
+            other => {
+                let (why, hint, _) = table::trouble(&other).unwrap_or(("is in no state to be used", "", false));
+                return Err(self.wrong(format!("the restored `{}` {why}", self.unit.name), hint));
+            }
+        }
+        let ready =
+            found.global_secondary_indexes().iter().all(|index| index.index_status == Some(IndexStatus::Active));
+        if !ready {
+            return Ok(self.wait(SOON, "restoring indexes"));
+        }
+        if let Some(misfit) = Shape::of(capsule).misfit(&found) {
+            let message = format!("the restored `{}` is not as it was recorded: {misfit}", self.unit.name);
+            let hint = "`stillpoint restore ID --abort` puts back what was there before";
+            return Err(self.wrong(message, hint));
+        }
+        Ok(did("restored", &Fact::Active { table_id: table_id.to_owned() }))
+    }
+
+    /// CREATING and then not found, or deleted by somebody.
+    pub(super) fn vanished(&self, table_id: &str) -> Step {
+        let message = format!("the restored table `{}` (TableId {table_id}) is gone", self.unit.name);
+        let hint = "its KMS key or the permission to use it was missing, or somebody deleted it: see CloudTrail; then run the \
+                    same command again, which restores it anew";
+        let record = record("the restored table vanished", &Fact::Vanished { table_id: table_id.to_owned() });
+        Step::Failed(record, self.wrong(message, hint))
+    }
+}
+
+/// Billing mode and every capacity from the capsule: prepared backups say on-demand, and an index that is not listed beside
+/// others would not be restored. The key too.
+fn overrides(
+    mut call: RestoreTableFromBackupFluentBuilder,
+    capsule: &Capsule,
+) -> Result<RestoreTableFromBackupFluentBuilder, BuildError> {
+    let shape = Shape::of(capsule);
+    if let Some(throughput) = shape.throughput()? {
+        call = call.billing_mode_override(BillingMode::Provisioned).provisioned_throughput_override(throughput);
+        for index in shape.global_indexes()? {
+            call = call.global_secondary_index_override(index);
+        }
+    } else {
+        call = call.billing_mode_override(BillingMode::PayPerRequest);
+    }
+    Ok(call.set_sse_specification_override(shape.key()))
+}
