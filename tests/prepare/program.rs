@@ -129,15 +129,17 @@ impl Program {
         self.point("sealed").await
     }
 
-    /// Names of all events in the point's log.
+    /// Names of all events in the point's log, in their order.
     fn events(&self, id: &str) -> Vec<String> {
         let folder = self.folder.path().join("catalog/points").join(id);
+        let mut files: Vec<_> =
+            std::fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.path()).collect();
+        // A folder is listed in any order, and an object that is being written has another name.
+        files.retain(|file| file.extension().is_some_and(|e| e == "json"));
+        files.sort();
         let mut names = Vec::new();
-        for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            // An object that is being written has another name.
-            if file.path().extension().is_some_and(|e| e == "json")
-                && let Ok(value) = serde_json::from_slice::<Value>(&std::fs::read(file.path()).unwrap_or_default())
-            {
+        for file in files {
+            if let Ok(value) = serde_json::from_slice::<Value>(&std::fs::read(file).unwrap_or_default()) {
                 let events = value["events"].as_array().cloned().unwrap_or_default();
                 names.extend(events.iter().filter_map(|event| event["event"].as_str().map(str::to_owned)));
             }

@@ -73,10 +73,10 @@ pub async fn answer_at(address: &str) -> AbortHandle {
     answering.abort_handle()
 }
 
-/// Every call of this operation waits for some seconds before it does anything.
-pub fn slow(program: &Program, operation: &str) -> FaultId {
-    let effect = Effect::Delay(Duration::from_secs(4));
-    program.db().inject(Fault { operation: operation.to_owned(), table: "*".to_owned(), times: None, effect })
+/// No backup of a table of the bank itself is seen to be AVAILABLE until the fault is removed: each call about one waits.
+pub fn hold_safety_backups(program: &Program) -> FaultId {
+    let (operation, table) = ("DescribeBackup".to_owned(), "bank.*".to_owned());
+    program.db().inject(Fault { operation, table, times: None, effect: Effect::Hold })
 }
 
 /// The history of one table begins anew.

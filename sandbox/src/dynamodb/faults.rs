@@ -30,6 +30,8 @@ pub enum Effect {
     DropAnswer,
     /// The call waits before it does anything. Over the wire only.
     Delay(Duration),
+    /// The call waits, before it does anything, until the fault is removed. Over the wire only.
+    Hold,
 }
 
 /// Names an injected fault.
@@ -75,6 +77,10 @@ impl Faults {
             Effect::Delay(delay) => Some(*delay),
             _ => None,
         })
+    }
+
+    pub(crate) fn holds(&mut self, operation: &str, table: &str) -> bool {
+        self.take(operation, table, |effect| matches!(effect, Effect::Hold).then_some(())).is_some()
     }
 
     pub(crate) fn drops_request(&mut self, operation: &str, table: &str) -> bool {

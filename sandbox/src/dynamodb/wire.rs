@@ -26,6 +26,8 @@ use super::{
 
 /// Control-plane writes that may run at once.
 const MAX_IN_FLIGHT: usize = 5;
+/// How often it is seen whether a held call may go on.
+const HELD_LOOK: Duration = Duration::from_millis(5);
 const CBOR: &str = "application/cbor";
 const CLOUDWATCH: &str = "GraniteServiceVersion20100801";
 
@@ -92,6 +94,9 @@ impl DynamoDb {
         };
         if let Some(delay) = delay {
             tokio::time::sleep(delay).await;
+        }
+        while self.state().faults.holds(operation, table) {
+            tokio::time::sleep(HELD_LOOK).await;
         }
         if dropped {
             return Err(Unreachable);

@@ -109,6 +109,20 @@ async fn connections_can_be_lost_before_and_after_the_work() {
 }
 
 #[tokio::test]
+async fn a_held_call_does_nothing_until_it_is_let_go() {
+    let bench = Bench::quick();
+    let held = Fault { operation: "CreateTable".into(), table: "*".into(), times: None, effect: Effect::Hold };
+    let held = bench.db.inject(held);
+    let call = bench.db.exchange(request("DynamoDB_20120810.CreateTable", &simple("held")));
+    tokio::pin!(call);
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut call).await.is_err());
+    assert!(bench.db.calls().is_empty());
+    bench.db.remove(held);
+    assert_eq!(call.await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(bench.db.calls().len(), 1);
+}
+
+#[tokio::test]
 async fn more_than_five_control_plane_writes_at_once_are_throttled() {
     let bench = Bench::real();
     let delay = Effect::Delay(Duration::from_millis(50));
