@@ -18,7 +18,8 @@ pub struct Args {
     pub seed: Option<u64>,
 }
 
-/// Exit 0 only if the balances add up at T, and do not at one of the other seconds at least.
+/// Exit 0 only if the balances add up at T, after the restore and after new traffic, and do not at one of the other seconds at least, nor
+/// after the disaster.
 pub async fn run(_context: &Context, args: &Args) -> Result<Report, Failures> {
     let seed = args.seed.unwrap_or(SEED);
     let mut say = |line: &str| {
