@@ -197,10 +197,20 @@ pub fn may_follow(phase: Phase, event: &PointEvent) -> Result<Phase, Illegal> {
 pub fn fold<'a>(events: impl IntoIterator<Item = &'a PointEvent>) -> Result<(Phase, Point), Illegal> {
     let mut phase = Phase::Empty;
     let mut point = Point::default();
+    // What was said of the data sets before the restore that goes on.
+    let mut said = Vec::new();
     for event in events {
         let before = phase;
         phase = may_follow(phase, event)?;
+        if matches!((before, phase), (Phase::Prepared, Phase::Restoring { .. })) {
+            said = reasons(&mut point).map(|reason| reason.clone()).collect();
+        }
         apply(&mut point, before, event);
+        if matches!((before, phase), (Phase::Restoring { .. }, Phase::Prepared))
+            && matches!(event, PointEvent::RunAborted { .. })
+        {
+            restore_undone(&mut point, &said);
+        }
     }
     Ok((phase, point))
 }
@@ -285,20 +295,33 @@ fn run_done(point: &mut Point, phase: Phase, at: &DateTime<Utc>) {
     }
 }
 
-/// What the run said of the data sets is true no more.
+/// What `prepare` said of the data sets is true no more.
 fn run_aborted(point: &mut Point, phase: Phase) {
-    let state = match phase {
-        Phase::Aborting => "ok",
-        Phase::Restoring { .. } => "prepared",
-        _ => return,
-    };
-    if phase == Phase::Aborting {
-        point.state = Some(State::Sealed);
+    if phase != Phase::Aborting {
+        return;
     }
+    point.state = Some(State::Sealed);
     for report in point.databases.iter_mut().flat_map(|database| &mut database.data_sets) {
-        report.state = Some(state.to_owned());
+        report.state = Some("ok".to_owned());
         report.reason = None;
     }
+}
+
+/// What was said before is true again; what became of each data set on the way back stays: its safety backup is named there.
+fn restore_undone(point: &mut Point, said: &[Option<String>]) {
+    for (now, before) in reasons(point).zip(said) {
+        *now = match (before.clone(), now.take()) {
+            (Some(before), Some(now)) if now != before => Some(format!("{before}; a restore was undone: {now}")),
+            (before, now) => before.or(now),
+        };
+    }
+    for report in point.databases.iter_mut().flat_map(|database| &mut database.data_sets) {
+        report.state = Some("prepared".to_owned());
+    }
+}
+
+fn reasons(point: &mut Point) -> impl Iterator<Item = &mut Option<String>> {
+    point.databases.iter_mut().flat_map(|database| &mut database.data_sets).map(|report| &mut report.reason)
 }
 
 /// Where the work on a data set stands, in the words of its provider. A drill says nothing of the data sets themselves.

@@ -253,6 +253,10 @@ pub struct OpenedTarget {
     pub name: String,
     /// Every pod, before the first Pause.
     pub pods: Vec<Pod>,
+    /// What its pods were found by, where that is no list of addresses: a release or an SRV name. `None` too in points of
+    /// earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// A database and what a restore of it must bring back.

@@ -1,6 +1,7 @@
 //! Every behaviour runs on a store in memory and on a folder; the faulty store makes the answers that real ones make rarely.
 
 mod behaviours;
+mod bucket;
 mod events;
 pub(crate) mod faults;
 mod locks;
@@ -79,7 +80,7 @@ pub(crate) fn opened(id: &PointId) -> PointEvent {
         id: id.clone(),
         at: moment(),
         by: By { host: "h".to_owned(), pid: 4711, version: "0.1.0".to_owned() },
-        targets: vec![OpenedTarget { name: "ledger".to_owned(), pods: vec![pod()] }],
+        targets: vec![OpenedTarget { name: "ledger".to_owned(), pods: vec![pod()], source: None }],
         databases: vec![OpenedDatabase {
             name: "ledger-tables".to_owned(),
             provider: "dynamodb".to_owned(),

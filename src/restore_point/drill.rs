@@ -5,12 +5,12 @@ mod work;
 
 pub use evidence::{DrillReport, DrilledTable, page};
 
-use crate::catalog::{Catalog, Loaded, Phase, PointEvent, PointId, RunKind, nonce};
+use crate::catalog::{Catalog, Loaded, Phase, PointEvent, PointId, PointLog, RunKind, nonce};
 use crate::databases::{self, Database};
 use crate::failure::{Exit, Failure};
 use crate::restore_point::preflight::catalog_failure;
 use crate::restore_point::prepare::{self, recorded_time};
-use crate::restore_point::seal;
+use crate::restore_point::seal::{self, Look, Sealing};
 use crate::restore_point::verify::{not_sound, sets};
 use crate::workflow::{self, Ended, Job, Order, Run, Seen};
 use provider_api::{Context, DrillRequest, Driller, ReadBudget, Unit, Way};
@@ -70,12 +70,16 @@ pub async fn forward(
     seen: &mut Seen<'_>,
 ) -> (Option<DrillReport>, Vec<Failure>) {
     let ended = async {
-        let loaded = this.load().await?;
+        let context = Context::new(cancel.clone());
+        let mut loaded = this.load().await?;
+        if matches!(loaded.phase, Phase::Recorded | Phase::Captured | Phase::Sealed | Phase::Prepared) {
+            this.seal(&context).await?;
+            loaded = this.load().await?;
+        }
         let (plan, going_on) = this.plan(&loaded)?;
         let jobs = this.jobs(&loaded, &plan)?;
         let mut warnings = Vec::new();
         if !going_on {
-            let context = Context::new(cancel.clone());
             for (database, driller, units) in &jobs {
                 let found = driller.may_copy(&context, units).await;
                 warnings.extend(found.map_err(|error| databases::failure(database, &error))?);
@@ -122,6 +126,22 @@ impl Drilling<'_> {
         crate::catalog::load(self.catalog, self.id).await.map_err(|error| catalog_failure(&error))
     }
 
+    /// Looks whether every data set, or its backup, can be restored, also where that was so before: it may be lost since.
+    async fn seal(&self, context: &Context) -> Result<(), Failure> {
+        let (log, loaded) = PointLog::resume(self.catalog, self.id).await.map_err(|error| catalog_failure(&error))?;
+        let mut sealing = Sealing::of(log, &loaded, self.databases)?;
+        sealing.complete_capture(&loaded, context).await?;
+        let look = sealing.look(context).await?;
+        match (&look, seal::failure(self.id.as_str(), &look)) {
+            (Look::NotYet { .. }, Some(failure)) => {
+                let hint = format!("Run `stillpoint drill {}` again then.", self.id);
+                Err(Failure { hint, ..failure })
+            }
+            (_, Some(failure)) => Err(failure),
+            (_, None) => Ok(()),
+        }
+    }
+
     /// The plan of the drill that goes on, or a new one; refused where none may begin.
     fn plan(&self, loaded: &Loaded) -> Result<(DrillPlan, bool), Failure> {
         let id = self.id.as_str();
@@ -134,10 +154,6 @@ impl Drilling<'_> {
                     Failure::new(Exit::Refused, "drill_plan", message, hint)
                 })?;
                 Ok((plan, true))
-            }
-            Phase::Recorded | Phase::Captured => {
-                let message = format!("{id} is not sealed yet: not every data set is known to be restorable to T");
-                Err(Failure::new(Exit::NotYet, "not_sealed", message, format!("First `stillpoint seal {id}`.")))
             }
             Phase::Lost => Err(seal::lost(id, loaded)),
             phase if !phase.has_restore_time() => Err(seal::no_restore_time(id, phase)),

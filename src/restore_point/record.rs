@@ -7,7 +7,7 @@ use crate::point::{Attempt, Point, StillPeriod};
 use crate::restore_point::after::Proven;
 use crate::restore_point::preflight::Preflight;
 use crate::restore_point::report;
-use crate::settings::{self, Settings, TargetSettings, duration_text};
+use crate::settings::{self, PodSource, Settings, TargetSettings, duration_text};
 use crate::wall;
 use crate::window::protocol::{Outcome, Round};
 use chrono::Utc;
@@ -21,6 +21,7 @@ pub fn opened(id: &PointId, settings: &Settings, found: &Preflight) -> PointEven
     let target = |target: &TargetSettings| OpenedTarget {
         name: target.name.clone(),
         pods: all.iter().filter(|p| p.target == target.name).cloned().collect(),
+        source: source(target),
     };
     PointEvent::Opened {
         id: id.clone(),
@@ -33,6 +34,21 @@ pub fn opened(id: &PointId, settings: &Settings, found: &Preflight) -> PointEven
         targets: settings.targets.iter().map(target).collect(),
         databases: databases(&found.surveyed),
         settings: proof_settings(settings),
+    }
+}
+
+/// What a target's pods are found by, other than their own addresses. Two that are the same ask the same place for the same.
+pub fn source(target: &TargetSettings) -> Option<String> {
+    match &target.pods {
+        PodSource::Addresses(_) => None,
+        PodSource::Kubernetes(found) => match &found.selector {
+            Some(selector) => Some(format!("pods of {selector} in namespace {}", found.namespace)),
+            None => Some(format!("release {} in namespace {}", found.release, found.namespace)),
+        },
+        PodSource::Srv(srv) => {
+            let server = srv.resolver.map(|at| format!(" at {at}")).unwrap_or_default();
+            Some(format!("srv {}{server}", srv.name))
+        }
     }
 }
 

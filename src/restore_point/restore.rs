@@ -6,7 +6,7 @@ use crate::failure::{Exit, Failure};
 use crate::restore_point::preflight::catalog_failure;
 use crate::restore_point::prepare::{capsules, recorded_time, run_options, unit_failure};
 use crate::restore_point::seal::{self, Look, Sealing};
-use crate::restore_point::stopped::{self, PodsAbsent};
+use crate::restore_point::stopped::{self, PodsAbsent, Recorded};
 use crate::restore_point::turn;
 use crate::settings::Settings;
 use crate::workflow::{self, AlsoAsk, Ended, Job, Options, Order, Run, Seen, UnitKey};
@@ -67,7 +67,7 @@ pub async fn plan(this: &Restoring<'_>, cancel: &CancellationToken) -> Result<Pl
     let mut planned = Planned { options, goes_on: open.is_some(), ..Planned::default() };
     let mut failures = match this.pods_are_stopped {
         true => Vec::new(),
-        false => stopped::look(this.settings).await,
+        false => stopped::look(this.settings, &Recorded::of(&loaded)).await,
     };
     if !planned.goes_on {
         let databases: Vec<&str> = plans.iter().map(|plan| plan.database.as_str()).collect();
@@ -243,7 +243,10 @@ impl Restoring<'_> {
         let jobs: Vec<Job> = planned.plans.into_iter().map(job).collect();
         let before_destroying = match self.pods_are_stopped {
             true => None,
-            false => Some(AlsoAsk(Arc::new(PodsAbsent::new(self.settings.clone())))),
+            false => {
+                let recorded = Recorded::of(&self.load().await?);
+                Some(AlsoAsk(Arc::new(PodsAbsent::new(self.settings.clone(), recorded))))
+            }
         };
         let options = Options { before_destroying, ..run_options(self.settings.time_scale, self.time_out)? };
         let plan = serde_json::to_value(planned.options).unwrap_or_default();

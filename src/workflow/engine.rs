@@ -70,6 +70,9 @@ fn after_start(mut failure: Failure) -> Failure {
     if failure.exit == Exit::Refused {
         failure.exit = Exit::Void;
     }
+    if !failure.hint.contains("run the same command again") {
+        failure.hint.push_str("; then run the same command again: it goes on where this one stopped");
+    }
     failure
 }
 

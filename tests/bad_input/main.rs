@@ -7,6 +7,10 @@
 #[path = "../cli_support/mod.rs"]
 mod cli_support;
 
+mod backups;
+#[allow(dead_code)] // the catalog's own tests use all of it
+#[path = "../../src/catalog/tests/bucket.rs"]
+mod bucket;
 mod catalog;
 mod contention;
 mod credentials;

@@ -93,6 +93,17 @@ async fn of_two_at_once_one_works_and_what_was_begun_can_be_put_back() {
     assert_eq!(aborted["state"], "prepared");
     assert_eq!(Disaster::data(&program), struck);
     assert!(sets(&aborted).iter().all(|set| set["state"] == "prepared"), "{aborted:#}");
+    // Which backups there are is still said, also of a restore that was undone.
+    let shown = program.json(&["show", &first]).await;
+    let said: Vec<_> = sets(&shown).iter().map(|set| set["reason"].as_str().unwrap()).collect();
+    assert!(said.iter().all(|reason| reason.starts_with("prepared: arn:")), "{said:#?}");
+    for backup in program.backups().iter().filter(|backup| disaster::is_safety(backup)) {
+        let arn = backup["BackupArn"].as_str().unwrap();
+        assert!(
+            said.iter().any(|reason| reason.contains("a restore was undone: ") && reason.contains(arn)),
+            "{said:#?}"
+        );
+    }
     let nothing = program.json(&["restore", &first, "--abort"]).await;
     assert_eq!(end(&nothing), (4, "nothing_to_abort"), "{nothing:#}");
 }

@@ -76,7 +76,7 @@ fn no_metadata(config: &Config, cause: ProviderError) -> ProviderError {
 }
 
 /// The names of all tables of the account in the region.
-async fn existing(cloud: &Cloud, context: &Context) -> Result<BTreeSet<String>, ProviderError> {
+pub(crate) async fn existing(cloud: &Cloud, context: &Context) -> Result<BTreeSet<String>, ProviderError> {
     let mut names = BTreeSet::new();
     let mut start: Option<String> = None;
     loop {

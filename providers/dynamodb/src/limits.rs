@@ -155,6 +155,8 @@ pub const RESTORES_AT_ONCE: usize = 50;
 /// Read capacity units, and as many write capacity units, that all provisioned tables of an account and region may have
 /// together by default. Documented: "Quotas in Amazon DynamoDB", account-level quotas.
 pub const ACCOUNT_CAPACITY: i64 = 80_000;
+/// Tables that an account may have in a region by default. Documented: LimitExceededException in the API Reference.
+pub const TABLES_OF_ACCOUNT: usize = 2_500;
 /// Read units a second that an on-demand table serves from its first moment. Documented: "Read/write capacity mode" and
 /// WarmThroughput in the API Reference.
 pub const ON_DEMAND_READS: f64 = 12_000.0;

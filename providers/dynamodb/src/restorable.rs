@@ -8,10 +8,13 @@ use aws_smithy_types::date_time::Format;
 use provider_api::{
     Context, ErrorKind, ProviderError, RecordedSet, Restorability, RestoreTime, SetRestorability, UnixNanos,
 };
+use std::time::Duration;
 
 /// How far LatestRestorableDateTime is behind now: "typically 5 minutes" says the API Reference, and it was measured
 /// as exactly that.
 pub(crate) const LAG_SECONDS: f64 = 300.0;
+/// Between two looks for a table that is not found.
+const AGAIN: Duration = Duration::from_secs(3);
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
@@ -33,10 +36,17 @@ async fn ask(
     at: RestoreTime,
     set: &RecordedSet,
 ) -> Result<SetRestorability, ProviderError> {
-    let seen = match table::look(cloud, context, &set.name).await {
-        Ok(seen) => Some(seen),
-        Err(fault) if fault.error.kind == ErrorKind::NotFound => None,
-        Err(fault) => return Err(fault.error),
+    // A point that is lost stays lost: one "not found" does not make it so, since answers may lag.
+    let seen = loop {
+        match table::look(cloud, context, &set.name).await {
+            Ok(seen) => {
+                cloud.absences.found(&set.name);
+                break Some(seen);
+            }
+            Err(fault) if fault.error.kind != ErrorKind::NotFound => return Err(fault.error),
+            Err(_) if cloud.absences.believed(&set.name, time_scale) => break None,
+            Err(_) => context.sleep("looking for a table", AGAIN.div_f64(time_scale)).await?,
+        }
     };
     Ok(answer(set, seen.as_ref(), at, time_scale))
 }

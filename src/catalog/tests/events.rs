@@ -131,6 +131,32 @@ fn an_aborted_point_is_sealed_again_and_can_be_prepared_anew() {
 }
 
 #[test]
+fn a_restore_that_was_undone_leaves_both_backups_of_each_data_set_to_be_read() {
+    let done = PointEvent::RunDone { run: "r".to_owned(), at: moment() };
+    let prepared = [unit_record(), done];
+    let (_, before) = at_work(&prepared).unwrap();
+    let PointEvent::UnitRecord { run, database, unit, record, .. } = unit_record() else { panic!("no record") };
+    let record = provider_api::Record { text: "was left as it is; a backup of it: arn-2".to_owned(), ..record };
+    let left = PointEvent::UnitRecord { run, database, unit, record, done: true };
+    let undone = [
+        run_started(RunKind::Restore),
+        work_held(),
+        PointEvent::RunAborting { run: "r".to_owned(), at: moment() },
+        left,
+        PointEvent::RunAborted { run: "r".to_owned(), at: moment() },
+    ];
+    let (phase, point) = at_work(&[&prepared[..], &undone[..]].concat()).unwrap();
+    assert_eq!((phase, point.state), (Phase::Prepared, Some(State::Prepared)));
+    let set = &point.databases[0].data_sets[0];
+    let said = "prepared: arn; a restore was undone: was left as it is; a backup of it: arn-2";
+    assert_eq!((set.state.as_deref(), set.reason.as_deref()), (Some("prepared"), Some(said)));
+    let others = |point: &crate::point::Point| point.databases[0].data_sets[1..].to_vec();
+    for (now, then) in others(&point).iter().zip(others(&before)) {
+        assert_eq!(now.reason, then.reason);
+    }
+}
+
+#[test]
 fn a_point_with_work_going_on_cannot_be_lost_behind_its_back() {
     let error = at_work(&[lost()]).unwrap_err();
     assert!(error.to_string().contains("aborted first"), "{error}");

@@ -4,6 +4,7 @@ use super::{Record, Records};
 use futures::{StreamExt, TryStreamExt, stream};
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Resolver, TokioResolver};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +89,10 @@ impl SrvResolver {
     async fn records(&self, name: &str) -> Result<Vec<Record>, LookError> {
         let lookup = match self.resolver.srv_lookup(name).await {
             Ok(lookup) => lookup,
+            // The root of all names denies what it has never heard of: whoever was asked does not know the zone.
+            Err(error) if denied_by_the_root(&error) => {
+                return Err(LookError::Failed("it does not know the zone of this name".to_owned()));
+            }
             Err(error) if error.is_no_records_found() => return Err(LookError::NoSuchName),
             Err(error) => return Err(LookError::Failed(error.to_string())),
         };
@@ -116,6 +121,13 @@ impl SrvResolver {
     }
 }
 
+fn denied_by_the_root(error: &NetError) -> bool {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => none.soa.as_ref().is_some_and(|soa| soa.name.is_root()),
+        _ => false,
+    }
+}
+
 fn settle(options: &mut ResolverOpts) {
     options.cache_size = 0;
     options.positive_max_ttl = Some(Duration::ZERO);
@@ -127,4 +139,30 @@ fn settle(options: &mut ResolverOpts) {
 
 fn plain(name: &Name) -> String {
     name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_resolver::net::NoRecords;
+    use hickory_resolver::proto::op::{Query, ResponseCode};
+    use hickory_resolver::proto::rr::Record as Resource;
+    use hickory_resolver::proto::rr::rdata::SOA;
+
+    fn denied_by(zone: Option<&str>) -> NetError {
+        let mut none = NoRecords::new(Query::default(), ResponseCode::NXDomain);
+        none.soa = zone.map(|zone| {
+            let name: Name = zone.parse().unwrap();
+            Box::new(Resource::from_rdata(name.clone(), 5, SOA::new(name.clone(), name, 1, 1, 1, 1, 1)))
+        });
+        none.into()
+    }
+
+    #[test]
+    fn a_name_that_only_the_root_denies_is_one_of_a_zone_that_is_not_known_here() {
+        assert!(denied_by_the_root(&denied_by(Some("."))));
+        assert!(!denied_by_the_root(&denied_by(Some("cluster.local."))));
+        assert!(!denied_by_the_root(&denied_by(None)));
+        assert!(!denied_by_the_root(&NetError::Timeout));
+    }
 }

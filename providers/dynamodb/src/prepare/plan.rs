@@ -83,7 +83,6 @@ fn blueprint(request: &PrepareRequest<'_>, capsule: &Capsule) -> Option<Blueprin
     let table = &capsule.settings["table"];
     let keys = table["KeySchema"].as_array()?.iter();
     let keys = keys.map(|key| Some(format!("{} {}", key["AttributeName"].as_str()?, key["KeyType"].as_str()?)));
-    let on_demand = table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST";
     Some(Blueprint {
         at: request.at,
         label: request.label.to_owned(),
@@ -91,7 +90,7 @@ fn blueprint(request: &PrepareRequest<'_>, capsule: &Capsule) -> Option<Blueprin
         keys: keys.collect::<Option<_>>()?,
         indexes: names(&table["GlobalSecondaryIndexes"]),
         local_indexes: names(&table["LocalSecondaryIndexes"]),
-        capacity: (!on_demand).then(|| capacity(table)),
+        capacity: provisioned(table),
         key: table["SSEDescription"]["KMSMasterKeyArn"].as_str().map(str::to_owned),
         scratch: None,
     })
@@ -104,13 +103,17 @@ fn names(indexes: &Value) -> Vec<String> {
     names
 }
 
-fn capacity(table: &Value) -> (i64, i64) {
+/// Read and write units of a table and its indexes together, as DescribeTable says it; `None` = on-demand.
+pub(crate) fn provisioned(table: &Value) -> Option<(i64, i64)> {
+    if table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST" {
+        return None;
+    }
     let of = |one: &Value| {
         let units = |field: &str| one["ProvisionedThroughput"][field].as_i64().unwrap_or(0);
         (units("ReadCapacityUnits"), units("WriteCapacityUnits"))
     };
     let indexes = table["GlobalSecondaryIndexes"].as_array().into_iter().flatten();
-    indexes.chain([table]).map(of).fold((0, 0), |(reads, writes), (r, w)| (reads + r, writes + w))
+    Some(indexes.chain([table]).map(of).fold((0, 0), |(reads, writes), (r, w)| (reads + r, writes + w)))
 }
 
 impl Blueprint {

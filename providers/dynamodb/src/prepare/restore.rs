@@ -44,9 +44,13 @@ impl Table<'_> {
     /// Latest restorable moment of the table, if it can be restored to T: a moment on the service's clock that has passed.
     async fn source(&self) -> Result<Result<UnixNanos, Step>, ProviderError> {
         let seen = match table::look(self.cloud, self.context, &self.unit.name).await {
-            Ok(seen) => Some(seen),
-            Err(fault) if fault.error.kind == ErrorKind::NotFound => None,
-            Err(fault) => return Err(fault.error),
+            Ok(seen) => {
+                self.cloud.absences.found(&self.unit.name);
+                Some(seen)
+            }
+            Err(fault) if fault.error.kind != ErrorKind::NotFound => return Err(fault.error),
+            Err(_) if self.believed_gone(&self.unit.name) => None,
+            Err(_) => return Ok(Err(self.wait(SOON, "looking for the table"))),
         };
         let recorded = RecordedSet { name: self.unit.name.clone(), id: self.unit.id.clone() };
         let judged = restorable::judge(&recorded, seen.as_ref(), self.plan.at, self.config.time_scale);

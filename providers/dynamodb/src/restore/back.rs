@@ -31,7 +31,9 @@ impl Table<'_> {
 
     /// What was found is still there: it gets back what was taken from it.
     async fn spare(&self, view: &View, id: &str) -> Result<Step, ProviderError> {
-        let Some(found) = self.look().await?.0 else { return Ok(self.gone_meanwhile(id)) };
+        let Some(found) = self.look().await?.0 else {
+            return Ok(self.unsure().unwrap_or_else(|| self.gone_meanwhile(id)));
+        };
         if table::identity(&found) != id {
             return Err(self.taken(id, &found));
         }
@@ -45,7 +47,9 @@ impl Table<'_> {
     /// What this run restored gives way to what was there before. It cannot be deleted before it is ACTIVE.
     async fn take_away(&self, view: &View, table_id: &str) -> Result<Step, ProviderError> {
         match self.look().await?.0 {
-            None => Ok(did("the restored table is gone", &Fact::Vanished { table_id: table_id.to_owned() })),
+            None => Ok(self.unsure().unwrap_or_else(|| {
+                did("the restored table is gone", &Fact::Vanished { table_id: table_id.to_owned() })
+            })),
             Some(found) if table::identity(&found) != table_id => Err(self.taken(table_id, &found)),
             Some(found) if matches!(found.table_status, Some(TableStatus::Creating)) => {
                 Ok(self.wait(SOON, "waiting until the restored table can be deleted"))

@@ -15,6 +15,7 @@ mod journal;
 mod plan;
 mod preflight;
 mod present;
+mod quotas;
 mod remove;
 mod replace;
 mod settle;
@@ -24,10 +25,10 @@ use crate::backups::{self, Described};
 use crate::client::Cloud;
 use crate::clock::Stopwatch;
 use crate::limits::{DESCRIBE_TABLE, RESTORES_AT_ONCE};
-use crate::prepare::{journal::read, slot};
+use crate::prepare::{SOON, journal::read, slot};
 use crate::settings::Config;
 use crate::{DynamoDbProvider, table};
-use aws_sdk_dynamodb::types::TableDescription;
+use aws_sdk_dynamodb::types::{TableDescription, TableStatus};
 use journal::{Deed, Occupant, View};
 use plan::Blueprint;
 use provider_api::{
@@ -137,7 +138,8 @@ impl Table<'_> {
         }
     }
 
-    /// What has the table's name now, and the second on the service's clock in which that was so.
+    /// What has the table's name now, and the second on the service's clock in which that was so. That nothing has it is
+    /// only what was answered: see [`Table::unsure`].
     async fn look(&self) -> Result<(Option<TableDescription>, i64), ProviderError> {
         let watch = Stopwatch::new(&self.config.mono);
         let (name, client) = (&self.unit.name, &self.cloud.dynamodb);
@@ -152,7 +154,19 @@ impl Table<'_> {
             let hint = "take away the proxy or cache that removes it or answers in DynamoDB's place";
             return Err(ProviderError::new(ErrorKind::Service, message, hint).about([name]));
         };
+        match found.as_ref().map(|found| found.table_status.as_ref() == Some(&TableStatus::Deleting)) {
+            Some(true) => self.cloud.absences.going(name),
+            Some(false) => self.cloud.absences.found(name),
+            None => {}
+        }
         Ok((found, second))
+    }
+
+    /// Nothing was found under the table's name. Answers may lag: a table that was not seen going is looked for a while
+    /// before anything is concluded. `None`: nothing has the name.
+    fn unsure(&self) -> Option<Step> {
+        let believed = self.cloud.absences.believed(&self.unit.name, self.config.time_scale);
+        (!believed).then(|| self.wait(SOON, "making sure that nothing has the name"))
     }
 
     async fn backup(&self, arn: &str) -> Result<Option<Described>, ProviderError> {

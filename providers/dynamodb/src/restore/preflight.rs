@@ -2,6 +2,7 @@
 
 use super::plan::Blueprint;
 use super::present::incomplete;
+use super::quotas::Demand;
 use super::shape::Shape;
 use super::{Restoring, Table};
 use crate::client::Cloud;
@@ -48,6 +49,7 @@ pub(super) async fn run(
     }
     let deeds = looked.iter().map(|one| (one.unit.name.clone(), deeds(one))).collect();
     let mut warnings = newer(provider, context, units).await;
+    warnings.extend(room(cloud, context, &looked).await);
     warnings.extend(kept(&looked));
     Ok(RestorePlan { deeds, warnings })
 }
@@ -59,7 +61,12 @@ async fn look<'a>(restoring: &Restoring, context: &Context, unit: &'a Unit) -> R
     let stop = |error: &ProviderError| {
         matches!(error.kind, ErrorKind::Credentials | ErrorKind::Cancelled | ErrorKind::Unreachable)
     };
-    let found = match table.look().await {
+    // A name that has no table is asked for once more, for the plan's sake: answers may lag. The run looks for longer.
+    let looked = match table.look().await {
+        Ok((None, _)) => table.look().await,
+        other => other,
+    };
+    let found = match looked {
         Ok((found, _)) => found,
         Err(error) if stop(&error) => return Err(error),
         Err(error) => {
@@ -194,6 +201,16 @@ fn kept(looked: &[Looked<'_>]) -> Option<String> {
          recovery: {arn}/backup/..., named {}$DeletedTableBackup (aws dynamodb list-backups --backup-type SYSTEM)",
         one.unit.name
     ))
+}
+
+/// Whether the account has room for what is made.
+async fn room(cloud: &Cloud, context: &Context, looked: &[Looked<'_>]) -> Vec<String> {
+    let mut demand = Demand::default();
+    looked.iter().for_each(|one| demand.add(&one.plan.capsule, one.found.as_ref()));
+    match discover::existing(cloud, context).await {
+        Ok(there) => demand.warnings(&cloud.region, &there),
+        Err(error) => vec![format!("whether the account has room for these tables cannot be told: {error}")],
+    }
 }
 
 /// Tables that the point does not have stay as they are; but ScalarDB's metadata of T knows nothing of them.

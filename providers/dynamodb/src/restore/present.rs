@@ -21,6 +21,9 @@ impl Table<'_> {
     /// Keeps identity and settings of what is there, if it may be replaced.
     pub(super) async fn find(&self) -> Result<Step, ProviderError> {
         let (Some(found), _) = self.look().await? else {
+            if let Some(wait) = self.unsure() {
+                return Ok(wait);
+            }
             return Ok(did("is not there", &Fact::Found { table_id: None, capsule: None }));
         };
         self.may_be_replaced(&found)?;
@@ -85,7 +88,7 @@ impl Table<'_> {
             return Ok(did("no safety backup had begun", &Fact::Nothing));
         }
         match self.look().await?.0 {
-            None => return Ok(self.gone_meanwhile(table_id)),
+            None => return Ok(self.unsure().unwrap_or_else(|| self.gone_meanwhile(table_id))),
             Some(found) if table::identity(&found) != table_id => return Err(self.taken(table_id, &found)),
             Some(_) => {}
         }

@@ -14,7 +14,9 @@ impl Table<'_> {
     /// The next thing before the table of this TableId can go, and then that it goes. The slot for the restore is taken with
     /// the intent, so that no table is gone for longer than its restore takes.
     pub(super) async fn clear_away(&self, view: &View, table_id: &str) -> Result<Step, ProviderError> {
-        let Some(found) = self.look().await?.0 else { return Ok(self.gone_meanwhile(table_id)) };
+        let Some(found) = self.look().await?.0 else {
+            return Ok(self.unsure().unwrap_or_else(|| self.gone_meanwhile(table_id)));
+        };
         if table::identity(&found) != table_id {
             return Err(self.taken(table_id, &found));
         }
@@ -60,7 +62,9 @@ impl Table<'_> {
         table_id: &str,
         fence: &dyn Fence,
     ) -> Result<Step, ProviderError> {
-        let Some(found) = self.look().await?.0 else { return Ok(self.went(view, table_id)) };
+        let Some(found) = self.look().await?.0 else {
+            return Ok(self.unsure().unwrap_or_else(|| self.went(view, table_id)));
+        };
         if table::identity(&found) != table_id {
             return Err(self.taken(table_id, &found));
         }
@@ -112,10 +116,16 @@ impl Table<'_> {
     /// of a table that somebody dropped would not act on the new one, and stand in the way of what does.
     pub(super) async fn stop_scaling(&self, table_id: Option<&str>, fence: &dyn Fence) -> Result<Step, ProviderError> {
         let found = self.look().await?.0;
-        if let Some(found) = &found
-            && table_id != Some(table::identity(found).as_str())
-        {
-            return Err(self.taken(table_id.unwrap_or("the table that was deleted"), found));
+        match &found {
+            Some(found) if table_id != Some(table::identity(found).as_str()) => {
+                return Err(self.taken(table_id.unwrap_or("the table that was deleted"), found));
+            }
+            Some(_) => {}
+            None => {
+                if let Some(wait) = self.unsure() {
+                    return Ok(wait);
+                }
+            }
         }
         for (resource, dimension) in self.scaled(found.as_ref()).await? {
             let call = self.cloud.autoscaling.deregister_scalable_target().resource_id(&resource);
@@ -142,6 +152,9 @@ impl Table<'_> {
         fence: &dyn Fence,
     ) -> Result<Step, ProviderError> {
         let Some(found) = self.look().await?.0 else {
+            if let Some(wait) = self.unsure() {
+                return Ok(wait);
+            }
             let deleted = record("is deleted", &Fact::Deleted { table_id: table_id.to_owned() });
             return Ok(Step::Did(Record { slot: Some(self.slot()), ..deleted }));
         };
@@ -166,7 +179,10 @@ impl Table<'_> {
         let call = self.cloud.dynamodb.delete_table().table_name(&self.unit.name);
         let fence = Destroying(fence);
         match self.cloud.act(self.context, &DELETE_TABLE, &self.unit.name, &fence, || call.send()).await {
-            Ok(_) => Ok(self.wait(SOON, "deleting")),
+            Ok(_) => {
+                self.cloud.absences.going(&self.unit.name);
+                Ok(self.wait(SOON, "deleting"))
+            }
             Err(fault) => match fault.code.as_deref() {
                 Some("ResourceInUseException" | "ResourceNotFoundException" | "LimitExceededException") => {
                     Ok(self.wait(SOON, "deleting"))

@@ -53,6 +53,9 @@ impl Table<'_> {
         }
         let undone = back != (way == Way::Back);
         if undone || now > since + ACTED_ON {
+            if let Some(wait) = self.unsure() {
+                return Ok(wait);
+            }
             let text = if undone { "no restore had begun" } else { "no restore has begun: once more" };
             let nothing = record(text, &Fact::Nothing);
             return Ok(Step::Did(Record { slot: Some(self.slot()), ..nothing }));
@@ -63,6 +66,8 @@ impl Table<'_> {
             Some(built) => built.map_err(|cause| self.unbuilt(cause))?,
             None => call,
         };
+        // From here on a table may come to be, at any moment, under a name that was free for long.
+        self.cloud.absences.found(&self.unit.name);
         match self.cloud.act(self.context, &RESTORE_TABLE_FROM_BACKUP, arn, fence, || call.send()).await {
             Ok(answer) => match answer.table_description {
                 Some(table) if table.table_id.is_some() => Ok(self.restoring(&table, arn, back)),
@@ -144,7 +149,9 @@ impl Table<'_> {
 
     /// Until the restored table is ACTIVE with every index.
     pub(super) async fn await_active(&self, table_id: &str, capsule: &Capsule) -> Result<Step, ProviderError> {
-        let Some(found) = self.look().await?.0 else { return Ok(self.vanished(table_id)) };
+        let Some(found) = self.look().await?.0 else {
+            return Ok(self.unsure().unwrap_or_else(|| self.vanished(table_id)));
+        };
         if table::identity(&found) != table_id {
             return Err(self.taken(table_id, &found));
         }

@@ -32,7 +32,9 @@ impl Table<'_> {
         table_id: &str,
         fence: &dyn Fence,
     ) -> Result<Step, ProviderError> {
-        let Some(found) = self.look().await?.0 else { return Ok(self.went(view, table_id)) };
+        let Some(found) = self.look().await?.0 else {
+            return Ok(self.unsure().unwrap_or_else(|| self.went(view, table_id)));
+        };
         if table::identity(&found) != table_id {
             return Err(self.taken(table_id, &found));
         }

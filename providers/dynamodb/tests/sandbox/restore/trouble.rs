@@ -1,11 +1,12 @@
 //! What stands in the way, each by name: refusals before anything is touched, and people who do things meanwhile.
 
-use super::world::{A, B, World};
+use super::world::{A, B, Run, World};
 use crate::support::Account;
 use provider_api::conformance::World as _;
 use provider_api::{Context, ErrorKind, RestoreOptions, Way};
 use serde_json::json;
 use std::time::Duration;
+use stillpoint_sandbox::dynamodb::{Effect, Fault, FaultId, ServiceError};
 
 const DEFAULT: RestoreOptions = RestoreOptions { safety_backup: true, accept_recreated: false };
 
@@ -124,6 +125,66 @@ async fn tables_that_somebody_deletes_meanwhile_are_restored_all_the_same() {
         }
         world.is_as_at_t(&run, moment).await;
     }
+}
+
+/// Once, the table is said not to be there, although it is.
+fn overlooked(account: &Account) -> FaultId {
+    let missing = ServiceError::new("ResourceNotFoundException", "Requested resource not found");
+    account.db.inject(Fault {
+        operation: "DescribeTable".to_owned(),
+        table: A.to_owned(),
+        times: Some(1),
+        effect: Effect::Error(missing),
+    })
+}
+
+/// The next steps of the table find it missing, once. What the test itself looks at afterwards is as it is.
+async fn overlooks(world: &World, run: &mut Run, way: Way) {
+    let missed = |account: &Account| {
+        let calls = account.db.calls().into_iter().filter(|call| call.operation == "DescribeTable" && call.table == A);
+        calls.filter(|call| call.error.as_deref() == Some("ResourceNotFoundException")).count()
+    };
+    let (before, fault) = (missed(&world.account), overlooked(&world.account));
+    for _ in 0..4 {
+        run.step(A, way).await.unwrap();
+    }
+    // Once it is deleted, it is rightly missed too.
+    assert!(missed(&world.account) > before, "it was looked for");
+    world.account.db.remove(fault);
+}
+
+#[tokio::test]
+async fn a_table_that_is_overlooked_once_is_not_taken_for_gone() {
+    let moments = ["found", "safety_made", "unprotect", "stop_scaling", "delete", "restoring", "active", "apply"];
+    for (moment, way) in moments.iter().flat_map(|moment| [(moment, Way::Forward), (moment, Way::Back)]) {
+        let world = World::new().await;
+        let (data, settings) = (world.data().await, world.settings().await);
+        let mut run = world.run(DEFAULT).await;
+        run.until(A, moment).await.unwrap();
+        if way == Way::Back {
+            run.turn();
+        }
+        overlooks(&world, &mut run, way).await;
+        run.finish(way).await.unwrap_or_else(|error| panic!("{moment}, {way:?}: {error:?}"));
+        match way {
+            Way::Forward => world.is_as_at_t(&run, moment).await,
+            Way::Back => assert_eq!((world.data().await, world.settings().await), (data, settings), "{moment}"),
+        }
+        assert_eq!(run.warnings(), Vec::<String>::new(), "{moment}, {way:?}: nobody did anything to it");
+        assert!(!run.facts(A).iter().any(|fact| fact == "gone" || fact == "vanished"), "{moment}, {way:?}");
+    }
+    // Before anything is known of it: its settings are kept and its safety backup is made all the same.
+    let world = World::new().await;
+    let mut run = world.run(DEFAULT).await;
+    overlooks(&world, &mut run, Way::Forward).await;
+    run.finish(Way::Forward).await.unwrap();
+    assert!(run.facts(A).contains(&"safety_made".to_owned()), "{:?}", run.facts(A));
+    world.is_as_at_t(&run, "overlooked at first").await;
+    // And by the plan.
+    let fault = overlooked(&world.account);
+    let plan = world.restorer().await.preflight(&Context::default(), &run.units).await;
+    world.account.db.remove(fault);
+    assert!(format!("{plan:?}").contains("its TableId is"), "{plan:?}");
 }
 
 #[tokio::test]

@@ -476,6 +476,22 @@ impl Run {
         found.unwrap_or_else(|| panic!("no {fact}: {records:#?}")).what.clone()
     }
 
+    /// One call for one table, its answer stored.
+    pub async fn step(&mut self, name: &str, way: Way) -> Result<(), ProviderError> {
+        if self.is_done(name) {
+            return Ok(());
+        }
+        let unit = self.units.iter().find(|unit| unit.name == name).cloned().unwrap();
+        let outcome = self.call(way, &unit).await;
+        self.store(name, outcome)
+    }
+
+    /// Every fact recorded of a table, in order.
+    pub fn facts(&self, name: &str) -> Vec<String> {
+        let fact = |what: &Value| what["fact"].as_str().unwrap_or_default().to_owned();
+        self.state(name).records.iter().map(|record| fact(&record.what)).collect()
+    }
+
     pub fn warnings(&self) -> Vec<String> {
         let all = self.journal.values().flat_map(|entry| &entry.state.records);
         all.filter_map(|record| record.warning.clone()).collect()
