@@ -17,14 +17,15 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-/// The names of failures that say that nobody is there. Every other answer is an answer: also a refused certificate comes from
-/// a process that runs.
-const ABSENT: [&str; 3] = [
-    "pod_refused_connection",
-    "pod_unreachable",
-    // The API server knows the release, or pods of it that have ended.
-    "release_without_pods",
-];
+/// Of an address: a host that is up says that nobody listens there. Every other answer is an answer: also a refused certificate
+/// comes from a process that runs.
+const REFUSED: &str = "pod_refused_connection";
+
+/// Of an address: nothing came back in time. The pod may be gone with its address, or only be out of reach from here.
+const SILENT: &str = "pod_unreachable";
+
+/// The API server knows the release, and no pod of it or only pods that have ended.
+const WITHOUT_PODS: &str = "release_without_pods";
 
 /// The names of failures that say that nothing is found behind a name. A Service without pods has no SRV records, and a pod of a
 /// StatefulSet no name.
@@ -142,11 +143,23 @@ fn judge(running: &[String], failures: &[Failure], targets: &[TargetSettings], r
             }
         } else if UNKNOWN.contains(&name) {
             said.unknown.push(failure.message.clone());
-        } else if !ABSENT.contains(&name) && !running.iter().any(|pod| failure.message.contains(pod.as_str())) {
+        } else if [REFUSED, SILENT].contains(&name) && target.is_some_and(is_listed) {
+            // It has not ended for Kubernetes, whatever can be reached from here.
+            said.running.push(format!("{}; Kubernetes lists it still", failure.message));
+        } else if name == SILENT {
+            said.unknown.push(failure.message.clone());
+        } else if ![REFUSED, WITHOUT_PODS].contains(&name)
+            && !running.iter().any(|pod| failure.message.contains(pod.as_str()))
+        {
             said.running.push(failure.message.clone());
         }
     }
     said
+}
+
+/// Whether the API server says which pods the target has.
+fn is_listed(target: &TargetSettings) -> bool {
+    matches!(target.pods, PodSource::Kubernetes(_))
 }
 
 /// A name that leads nowhere from here may still lead somewhere from elsewhere: the pods that the point recorded are asked too.
@@ -214,13 +227,25 @@ impl Fence for PodsAbsent {
 mod tests {
     use super::*;
     use crate::point::{Pod, PodState};
-    use crate::settings::SrvTarget;
+    use crate::settings::{ClusterReference, KubernetesTarget, SrvTarget};
 
     const SRV: &str = "_scalardb._tcp.db-headless.ns.svc.cluster.local";
 
     fn srv(name: &str, resolver: Option<&str>) -> TargetSettings {
         let resolver = resolver.map(|at| at.parse().unwrap());
         TargetSettings { name: "db".into(), pods: PodSource::Srv(SrvTarget { name: name.into(), resolver }), tls: None }
+    }
+
+    fn release() -> TargetSettings {
+        let pods = KubernetesTarget {
+            cluster: ClusterReference::default(),
+            namespace: "ns".into(),
+            release: "db".into(),
+            product: None,
+            admin_port: None,
+            selector: None,
+        };
+        TargetSettings { name: "db".into(), pods: PodSource::Kubernetes(pods), tls: None }
     }
 
     fn addresses(written: &[&str]) -> TargetSettings {
@@ -286,9 +311,26 @@ mod tests {
     #[test]
     fn nobody_at_an_address_and_a_release_that_is_known_to_be_empty_are_stopped() {
         let target = addresses(&["10.0.0.1:60053"]);
-        for name in ["pod_refused_connection", "pod_unreachable", "release_without_pods"] {
+        for name in [REFUSED, WITHOUT_PODS] {
             assert_eq!(judged(&target, &Recorded::default(), name), Said::default(), "{name}");
         }
+    }
+
+    #[test]
+    fn silence_of_an_address_is_no_proof_that_its_pod_is_stopped() {
+        let target = addresses(&["10.0.0.1:60053"]);
+        let said = judged(&target, &window(&target, &["10.0.0.1:60053"]), SILENT);
+        assert!(said.unknown.len() == 1 && said.running.is_empty(), "{said:?}");
+    }
+
+    #[test]
+    fn a_pod_that_kubernetes_lists_runs_whether_or_not_it_can_be_reached() {
+        let target = release();
+        for name in [REFUSED, SILENT] {
+            let said = judged(&target, &Recorded::default(), name);
+            assert!(said.running.len() == 1 && said.running[0].contains("Kubernetes lists it still"), "{name}: {said:?}");
+        }
+        assert_eq!(judged(&target, &Recorded::default(), WITHOUT_PODS), Said::default());
     }
 
     #[test]
