@@ -2,6 +2,7 @@
 
 use crate::catalog::{self, Catalog};
 use crate::failure::{Exit, Failure};
+use crate::kubernetes::srv_names;
 use crate::note::{Kind, LocalNotes, NotedPod};
 use crate::point::Pod;
 use crate::recovery::{self, Found, Leases, Opened, Opening, Recovered, Standing};
@@ -54,6 +55,7 @@ pub async fn pause(settings: &Settings, length: Duration, cancel: &CancellationT
     left.pods = pods;
     left.warnings = warnings;
     left.failures = failures;
+    srv_names::advise(settings, &mut left.failures).await;
     if !left.failures.is_empty() {
         return left;
     }

@@ -2,6 +2,7 @@
 
 use crate::catalog::PointId;
 use crate::failure::{Exit, Failure};
+use crate::kubernetes::srv_names;
 use crate::settings::{Environment, Flags, Loaded, Needs, Settings, has_file, load};
 use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
@@ -191,6 +192,24 @@ impl Context {
     /// The same for verbs that need everything right: settings and warnings, or every problem as a usage failure.
     pub fn settings(&self, needs: Needs, add: impl FnOnce(&mut Flags)) -> Result<(Settings, Vec<String>), Failures> {
         self.load(needs, add).checked().map_err(Failures::from)
+    }
+
+    /// [`Context::settings`] for verbs that pause: a malformed name of service records is told with those that Kubernetes has,
+    /// where it can be asked.
+    pub async fn settings_of_pods(
+        &self,
+        needs: Needs,
+        add: impl FnOnce(&mut Flags),
+    ) -> Result<(Settings, Vec<String>), Failures> {
+        let mut loaded = self.load(needs, add);
+        for problem in loaded.problems.iter_mut().filter(|problem| problem.name == "bad_srv") {
+            let written = loaded.shown.iter().find(|shown| Some(&shown.key) == problem.key.as_ref());
+            let Some(written) = written.and_then(|shown| shown.value.as_str()) else { continue };
+            if let Some(more) = srv_names::instead_of(written, &loaded.settings).await {
+                problem.hint = format!("{}. {more}", problem.hint);
+            }
+        }
+        loaded.checked().map_err(Failures::from)
     }
 
     /// Where to show what is going on.

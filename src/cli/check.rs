@@ -31,11 +31,13 @@ pub struct Args {
 
 /// Looks at everything and tells all that is wrong at once.
 pub async fn run(context: &Context, args: &Args) -> Result<Report, Failures> {
-    let (settings, warnings) = context.settings(Needs::ALL, |flags| {
-        args.window.add_to(flags);
-        args.pods.add_to(flags);
-        args.database.add_to(flags);
-    })?;
+    let (settings, warnings) = context
+        .settings_of_pods(Needs::ALL, |flags| {
+            args.window.add_to(flags);
+            args.pods.add_to(flags);
+            args.database.add_to(flags);
+        })
+        .await?;
     let databases = databases::build(&settings.databases, settings.time_scale).await?;
     let notes = LocalNotes::open(&settings.state_dir);
     let cancel = signals::cancellation();

@@ -83,7 +83,7 @@ impl Args {
 
 /// The window alone, and the two times.
 async fn window_only(context: &Context, args: &Args) -> Result<Report, Failures> {
-    let (settings, warnings) = context.settings(Needs::PODS, |flags| args.add_to(flags))?;
+    let (settings, warnings) = context.settings_of_pods(Needs::PODS, |flags| args.add_to(flags)).await?;
     if args.wait != Wait::Recorded {
         let hint = "leave out `--wait`, or name a database in a configuration file";
         let message = "a window without a database leaves nothing to seal or to prepare";
@@ -124,7 +124,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, Failures> {
     if args.is_window_only(context) {
         return window_only(context, args).await;
     }
-    let (settings, warnings) = context.settings(Needs::ALL, |flags| args.add_to(flags))?;
+    let (settings, warnings) = context.settings_of_pods(Needs::ALL, |flags| args.add_to(flags)).await?;
     let databases = databases::build(&settings.databases, settings.time_scale).await?;
     let cancel = signals::cancellation();
     let watching = Watching::start(context.progress());

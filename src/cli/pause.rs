@@ -41,7 +41,7 @@ impl Args {
 
 /// Ends when every pod is proven paused and the guard owns them.
 pub async fn run(context: &Context, args: &Args) -> Result<Report, Failures> {
-    let (settings, warnings) = context.settings(Needs::PODS, |flags| args.pods.add_to(flags))?;
+    let (settings, warnings) = context.settings_of_pods(Needs::PODS, |flags| args.pods.add_to(flags)).await?;
     let length = args.duration(&settings)?;
     let cancel = signals::cancellation();
     let watching = Watching::start(context.progress());

@@ -7,6 +7,7 @@ mod identity;
 mod lease;
 mod rights;
 pub mod rivals;
+pub mod srv_names;
 
 pub use client::{Cluster, Clusters};
 pub use failure::refusal;

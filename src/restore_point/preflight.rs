@@ -4,6 +4,7 @@
 use crate::catalog::{self, Access, Catalog, Options};
 use crate::databases::{self, Database, Surveyed};
 use crate::failure::{Exit, Failure};
+use crate::kubernetes::srv_names;
 use crate::note::LocalNotes;
 use crate::point;
 use crate::recovery;
@@ -82,7 +83,8 @@ impl Preflight {
         let others = open_windows.iter().filter(|note| !note.is_own());
         self.failures.extend(others.map(recovery::refusal));
         if !cancel.is_cancelled() {
-            let (leases, pods) = tokio::join!(recovery::Leases::look(settings), target::prepare(settings));
+            let (leases, mut pods) = tokio::join!(recovery::Leases::look(settings), target::prepare(settings));
+            srv_names::advise(settings, &mut pods.failures).await;
             self.failures.extend(leases.refusals());
             // A cluster that cannot be asked is told once.
             let untold = |f: &&Failure| pods.failures.iter().all(|told| told.name != f.name);

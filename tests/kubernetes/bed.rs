@@ -25,7 +25,7 @@ pub fn inside(test: &str) -> bool {
         let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
         return false;
     }
-    let script = "ip link set lo up && ip addr add 10.244.0.1/16 dev lo && ip addr add fd00:244::1/64 dev lo && exec \"$0\" \"$@\"";
+    let script = "ip link set lo up && ip addr add 10.245.0.1/16 dev lo && ip addr add fd00:244::1/64 dev lo && exec \"$0\" \"$@\"";
     let status = unshare()
         .args(["sh", "-c", script])
         .arg(std::env::current_exe().unwrap())

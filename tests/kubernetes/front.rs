@@ -42,6 +42,7 @@ struct Shared {
     asked: Vec<Asked>,
     away: bool,
     forgetful: bool,
+    blind: bool,
     unknown: Option<&'static str>,
     epoch: CancellationToken,
 }
@@ -90,6 +91,12 @@ impl Front {
     /// Cuts everything; from now on every watch is told that its version is too old.
     pub fn forget(&self) {
         self.lock().forgetful = true;
+        self.cut();
+    }
+
+    /// Cuts everything; from now on no watch gets an answer, and all else does.
+    pub fn go_blind(&self) {
+        self.lock().blind = true;
         self.cut();
     }
 
@@ -144,15 +151,18 @@ async fn pass_on(
     shared: Arc<Mutex<Shared>>,
 ) -> Result<Response<Body>, Infallible> {
     let what = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-    let (forgetful, unknown) = {
+    let (forgetful, blind, unknown) = {
         let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.asked.push(Asked { at_ns: mono_ns(), what: what.clone() });
-        (shared.forgetful, shared.unknown.is_some_and(|path| what.contains(path)))
+        (shared.forgetful, shared.blind, shared.unknown.is_some_and(|path| what.contains(path)))
     };
     if unknown {
         let body = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"the server could not find the requested resource","reason":"NotFound","code":404}"#;
         let answer = Response::builder().status(StatusCode::NOT_FOUND).body(Body::from(body.as_bytes().to_vec()));
         return Ok(answer.unwrap());
+    }
+    if blind && what.contains("watch=true") {
+        return Ok(Response::builder().status(StatusCode::BAD_GATEWAY).body(Body::empty()).unwrap());
     }
     if forgetful && what.contains("watch=true") {
         return Ok(Response::new(Body::from(format!("{TOO_OLD}\n").into_bytes())));

@@ -11,13 +11,17 @@ mod support;
 #[path = "../fault_matrix/rows.rs"]
 mod rows;
 
+mod addresses;
 mod bed;
+mod encrypted;
 mod front;
 mod good;
 mod incluster;
 mod leases;
 mod play;
 mod refusals;
+mod restoring;
+mod rivals;
 mod vendor;
 mod violations;
 
@@ -39,6 +43,10 @@ fn windows_over_pods_of_a_real_cluster() {
         all.extend(vendor::rows(&bed));
         all.extend(leases::rows(&bed));
         all.extend(incluster::rows(&bed));
+        all.extend(addresses::rows(&bed));
+        all.extend(encrypted::rows(&bed));
+        all.extend(rivals::rows(&bed));
+        all.extend(restoring::rows(&bed));
         rows::run("kubernetes", all).await;
         rows::run("large", good::large(&bed)).await;
     });

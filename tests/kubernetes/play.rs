@@ -24,7 +24,17 @@ pub struct Release {
     pub app: &'static str,
     /// The servers that play its pods, by the pods' names.
     pub servers: BTreeMap<String, Pod>,
+    shape: Shape,
     client: Client,
+}
+
+/// What differs from what the charts make.
+#[derive(Clone, Default)]
+pub struct Shape {
+    /// Its pods' kinds of address, the first one first; none: IPv4.
+    pub families: &'static [&'static str],
+    /// How the servers that play its pods behave.
+    pub server: PodConfig,
 }
 
 /// What a chart calls the admin port, and its number.
@@ -55,18 +65,44 @@ pub fn pod_spec() -> Value {
 impl Release {
     /// Makes a Deployment with a headless Service, and waits until all its pods are Ready and led to.
     pub async fn start(bed: &Bed, namespace: &str, name: &str, app: &'static str, replicas: i32) -> Self {
-        let mut release = Self::make(bed, namespace, name, app, replicas).await;
+        Self::shaped(bed, namespace, name, app, replicas, Shape::default()).await
+    }
+
+    /// The same, of another shape.
+    pub async fn shaped(
+        bed: &Bed,
+        namespace: &str,
+        name: &str,
+        app: &'static str,
+        replicas: i32,
+        shape: Shape,
+    ) -> Self {
+        let mut release = Self::make_shaped(bed, namespace, name, app, replicas, shape).await;
         release.play(usize::try_from(replicas).unwrap()).await;
         release
     }
 
     /// The objects alone.
     pub async fn make(bed: &Bed, namespace: &str, name: &str, app: &'static str, replicas: i32) -> Self {
+        Self::make_shaped(bed, namespace, name, app, replicas, Shape::default()).await
+    }
+
+    async fn make_shaped(
+        bed: &Bed,
+        namespace: &str,
+        name: &str,
+        app: &'static str,
+        replicas: i32,
+        shape: Shape,
+    ) -> Self {
+        let families = shape.families.join(",");
+        let annotations = (!families.is_empty()).then(|| json!({ "testkube/ip-families": families }));
         let release = Release {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             app,
             servers: BTreeMap::new(),
+            shape,
             client: bed.client.clone(),
         };
         let (port_name, port) = admin_port(app);
@@ -76,7 +112,7 @@ impl Release {
             "spec": {
                 "replicas": replicas,
                 "selector": { "matchLabels": labels(name, app) },
-                "template": { "metadata": { "labels": labels(name, app) }, "spec": pod_spec() },
+                "template": { "metadata": { "labels": labels(name, app), "annotations": annotations }, "spec": pod_spec() },
             },
         });
         let api: Api<Deployment> = release.api();
@@ -86,11 +122,16 @@ impl Release {
 
     /// The headless Service with these ports; a repeat replaces them.
     pub async fn service(&self, ports: Value) {
-        let service = json!({
+        let mut service = json!({
             "apiVersion": "v1", "kind": "Service",
             "metadata": { "name": self.service_name(), "labels": labels(&self.name, self.app) },
             "spec": { "clusterIP": "None", "selector": labels(&self.name, self.app), "ports": ports },
         });
+        if !self.shape.families.is_empty() {
+            let policy = if self.shape.families.len() > 1 { "RequireDualStack" } else { "SingleStack" };
+            service["spec"]["ipFamilies"] = json!(self.shape.families);
+            service["spec"]["ipFamilyPolicy"] = policy.into();
+        }
         let api: Api<Service> = self.api();
         let apply = PatchParams::apply("tests").force();
         api.patch(&self.service_name(), &apply, &Patch::Apply(service)).await.unwrap();
@@ -136,18 +177,20 @@ impl Release {
             let selector = format!("kubernetes.io/service-name={}", self.service_name());
             let slices = self.api::<EndpointSlice>().list(&ListParams::default().labels(&selector)).await.unwrap();
             let endpoints = slices.items.into_iter().flat_map(|slice| slice.endpoints.unwrap_or_default());
-            let ready = endpoints.filter(|one| one.conditions.as_ref().and_then(|c| c.ready) == Some(true)).count();
-            (ready == count).then_some(())
+            let ready = endpoints.filter(|one| one.conditions.as_ref().and_then(|c| c.ready) == Some(true));
+            // One slice for each kind of address.
+            let expected = count * self.shape.families.len().max(1);
+            (ready.count() == expected).then_some(())
         })
         .await;
         for (index, pod) in pods.into_iter().enumerate() {
             let name = pod.metadata.name.unwrap();
             let ip: IpAddr = pod.status.unwrap().pod_ip.unwrap().parse().unwrap();
+            if ip.is_ipv6() {
+                take_address(ip);
+            }
             let at = SocketAddr::new(ip, admin_port(self.app).1);
-            // A deleted pod's IP is given again, while the server that played it may still be up in another row.
-            let start = || async move { Pod::start_at(index, PodConfig::default(), at).await.ok() };
-            let server = waited("the pod's address is free", start).await;
-            self.servers.insert(name, server);
+            self.servers.insert(name, Pod::start_at(index, self.shape.server.clone(), at).await.unwrap());
         }
     }
 
@@ -170,6 +213,13 @@ impl Release {
     pub fn all_open(&self) -> bool {
         self.servers.values().all(|server| !server.is_up() || server.is_open())
     }
+}
+
+/// Of IPv6 not the whole network is this machine's, but each address by itself.
+fn take_address(ip: IpAddr) {
+    let mut command = std::process::Command::new("ip");
+    let taken = command.args(["-6", "addr", "add", &format!("{ip}/128"), "dev", "lo", "nodad"]).status().unwrap();
+    assert!(taken.success(), "{ip} cannot be taken");
 }
 
 pub fn is_ready(pod: &KubePod) -> bool {

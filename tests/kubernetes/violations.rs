@@ -17,7 +17,7 @@ use std::time::Duration;
 type Story = fn(Arc<Bed>) -> BoxFuture<'static, ()>;
 
 pub fn rows(bed: &Arc<Bed>) -> Vec<Row> {
-    let stories: [(&str, Story); 15] = [
+    let stories: [(&str, Story); 16] = [
         ("a pod added by scaling up is PodAdded", |bed| Box::pin(scaled_up(bed))),
         ("a deleted pod is PodRemoved", |bed| Box::pin(deleted(bed))),
         ("a restarted pod is PodRestarted", |bed| Box::pin(restarted(bed))),
@@ -28,6 +28,7 @@ pub fn rows(bed: &Arc<Bed>) -> Vec<Row> {
         ("a rollout begun is PodAdded", |bed| Box::pin(rollout(bed))),
         ("a pod that comes and goes at once is PodAdded", |bed| Box::pin(comes_and_goes(bed))),
         ("an API server that is gone is WatchGap", |bed| Box::pin(server_gone(bed))),
+        ("a watch that is cut and stays away is WatchGap", |bed| Box::pin(watch_gone(bed))),
         ("a forgotten version is WatchGap", |bed| Box::pin(forgotten(bed))),
         ("what happens while the watch is cut is not missed", |bed| Box::pin(restarted_while_cut(bed))),
         ("a Service that leads elsewhere afterwards is SetsDisagree", |bed| Box::pin(other_service(bed))),
@@ -87,19 +88,23 @@ async fn replaced(bed: Arc<Bed>) {
     let mut spec = pod_spec();
     spec["terminationGracePeriodSeconds"] = 0.into();
     let new = json!({
-        "metadata": { "name": "bank-again", "labels": labels("bank", "ledger"), "annotations": { "testkube/pod-ip": ip } },
+        "metadata": { "name": "bank-again", "labels": labels("bank", "ledger"), "annotations": { "testkube/pod-ip": &ip } },
         "spec": spec,
     });
     api.delete(&pod, &DeleteParams::default()).await.unwrap();
     api.create(&PostParams::default(), &serde_json::from_value(new).unwrap()).await.unwrap();
-    play.expect_void(running.end().await, "PodRemoved", &pod);
+    let ended = play.expect_void(running.end().await, "PodRemoved", &pod);
+    let found = ended.json["attempts"][0]["violations"].as_array().unwrap();
+    assert!(found.iter().any(|one| one["name"] == "PodAdded" && one["subject"] == "bank-again"), "{found:#?}");
+    let new = api.get("bank-again").await.unwrap();
+    assert_eq!(new.status.unwrap().pod_ip, Some(ip), "at the same address");
 }
 
 async fn moved(bed: Arc<Bed>) {
     let play = Play::ledgers(bed, 2).await;
     let running = play.held().await;
     let pod = play.release().first();
-    let patch = Patch::Merge(json!({ "status": { "podIP": "10.244.200.1", "podIPs": [{ "ip": "10.244.200.1" }] } }));
+    let patch = Patch::Merge(json!({ "status": { "podIP": "10.245.255.1", "podIPs": [{ "ip": "10.245.255.1" }] } }));
     play.release().api::<KubePod>().patch_status(&pod, &PatchParams::default(), &patch).await.unwrap();
     play.expect_void(running.end().await, "PodReplaced", &pod);
 }
@@ -147,6 +152,17 @@ async fn server_gone(bed: Arc<Bed>) {
     let running = play.held().await;
     play.front.go_away();
     play.expect_void(running.end().await, "WatchGap", "namespace ns-");
+}
+
+async fn watch_gone(bed: Arc<Bed>) {
+    let mut play = Play::ledgers(bed, 2).await;
+    // Longer than a watch may be away.
+    play.hold = "8s";
+    play.configure();
+    let running = play.held().await;
+    play.front.go_blind();
+    let ended = play.expect_void(running.end().await, "WatchGap", "namespace ns-");
+    assert!(ended.json["attempts"][0]["violations"].to_string().contains("not watched for"), "{:#}", ended.json);
 }
 
 async fn forgotten(bed: Arc<Bed>) {
