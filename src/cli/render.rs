@@ -447,8 +447,8 @@ mod tests {
             keep: Some("30days".into()),
             points: vec![
                 point("nightly-20261001T030000Z", 4_600_000, "would_prune", "older than 30days"),
-                point("nightly-20261122T030000Z", 90_000, "keep", "the newest that can be restored"),
-                point("nightly-20261123T030000Z", 600, "keep", "newer than the newest that can be restored"),
+                point("nightly-20261122T030000Z", 90_000, "keep", "the newest point that can be restored"),
+                point("nightly-20261123T030000Z", 600, "keep", "newer than the newest point that can be restored"),
             ],
             ..Prune::default()
         };

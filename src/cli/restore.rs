@@ -1,6 +1,6 @@
 //! `restore`: brings a prepared point back under its tables' own names, or undoes that.
 
-use super::args::{Context, LogFormat, ViewFlags, length, point_id};
+use super::args::{Context, LogFormat, Output, ViewFlags, length, point_id};
 use super::failures::Failures;
 use super::output::{Body, Report};
 use super::signals;
@@ -66,19 +66,19 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, Failures> {
         options: RestoreOptions { safety_backup: !args.no_safety_backup, accept_recreated: args.accept_recreated },
         time_out: args.wait_timeout,
     };
-    let mut deeds = Vec::new();
-    let failures = work(context, args, &this, &mut deeds).await;
+    let mut untouched = None;
+    let failures = work(context, args, &this, &mut untouched).await;
     let mut point = catalog::load(&catalog, &id).await.map_or(before.point, |loaded| loaded.point);
     point.error = None;
     point.warnings.splice(0..0, warnings);
-    tell(&mut point, deeds);
+    if let Some(planned) = untouched {
+        tell(&mut point, context, planned);
+    }
     Ok(Report { body: Body::Point(Box::new(point), args.view.into()), failures: failures.into() })
 }
 
-/// What would be done, where nothing was: database, data set, deed.
-type Deeds = Vec<(String, String, String)>;
-
-async fn work(context: &Context, args: &Args, this: &Restoring<'_>, deeds: &mut Deeds) -> Vec<Failure> {
+/// `untouched`: what would be done, where nothing was.
+async fn work(context: &Context, args: &Args, this: &Restoring<'_>, untouched: &mut Option<Planned>) -> Vec<Failure> {
     let cancel = signals::cancellation();
     let mut units = Units::on_stderr(context.global.log_format, if args.abort { "putting back" } else { "restoring" });
     let mut seen = |snapshot: &crate::workflow::Snapshot| units.seen(snapshot);
@@ -91,17 +91,17 @@ async fn work(context: &Context, args: &Args, this: &Restoring<'_>, deeds: &mut 
     };
     show(context, args, &planned);
     if args.dry_run {
-        deeds.clone_from(&planned.deeds);
+        *untouched = Some(planned);
         return Vec::new();
     }
     if let Err(failure) = confirmed(args, &cancel).await {
-        deeds.clone_from(&planned.deeds);
+        *untouched = Some(planned);
         return vec![failure];
     }
     restore::forward(this, planned, &cancel, &mut seen).await
 }
 
-/// The plan for people, on stderr; scripts find it at the data sets.
+/// The plan for people, on stderr; scripts find it in the point.
 fn show(context: &Context, args: &Args, planned: &Planned) {
     if context.global.log_format == LogFormat::Json {
         return;
@@ -153,9 +153,13 @@ fn ask(question: &str) -> String {
     answer
 }
 
-/// Puts the plan where scripts look for what is said of a data set.
-fn tell(point: &mut Point, deeds: Deeds) {
-    for (database, name, deed) in deeds {
+/// Puts the plan where scripts look for what is said of a data set and of a run.
+fn tell(point: &mut Point, context: &Context, planned: Planned) {
+    // People have read the warnings with the plan.
+    if context.global.output == Output::Json {
+        point.warnings.extend(planned.warnings);
+    }
+    for (database, name, deed) in planned.deeds {
         let ours = point.databases.iter_mut().filter(|one| one.name == database);
         for report in ours.flat_map(|one| &mut one.data_sets).filter(|report| report.name == name) {
             report.reason = Some(deed.clone());

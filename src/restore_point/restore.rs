@@ -72,6 +72,7 @@ pub async fn plan(this: &Restoring<'_>, cancel: &CancellationToken) -> Result<Pl
     if !planned.goes_on {
         let databases: Vec<&str> = plans.iter().map(|plan| plan.database.as_str()).collect();
         turn::is_free(this.catalog, this.id, &databases).await.map_err(one)?;
+        planned.warnings.extend(turn::would_end(this.catalog, this.id, &databases).await.map_err(one)?);
         for plan in &plans {
             match plan.restorer.preflight(&context, &plan.units).await {
                 Ok(found) => {

@@ -328,7 +328,10 @@ mod tests {
         let target = release();
         for name in [REFUSED, SILENT] {
             let said = judged(&target, &Recorded::default(), name);
-            assert!(said.running.len() == 1 && said.running[0].contains("Kubernetes lists it still"), "{name}: {said:?}");
+            assert!(
+                said.running.len() == 1 && said.running[0].contains("Kubernetes lists it still"),
+                "{name}: {said:?}"
+            );
         }
         assert_eq!(judged(&target, &Recorded::default(), WITHOUT_PODS), Said::default());
     }

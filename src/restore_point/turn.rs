@@ -12,6 +12,9 @@ use crate::restore_point::prepare::this_process;
 use crate::wall;
 use chrono::{TimeDelta, Utc};
 
+/// So many points are named in a warning.
+const NAMED: usize = 5;
+
 /// From the lock to the beginning of a run: two or three calls to the catalog.
 const UNTIL_BEGUN: TimeDelta = TimeDelta::minutes(2);
 
@@ -71,19 +74,53 @@ async fn lock(catalog: &Catalog, database: &str) -> Result<PauseLock, Failure> {
     }
 }
 
-/// Refuses while a restore of another point over one of these databases has not ended.
+/// Refuses while a restore of another point over one of these databases has not ended, or work that reads the history of
+/// their tables, which ends with a table.
 pub async fn is_free(catalog: &Catalog, id: &PointId, databases: &[&str]) -> Result<(), Failure> {
-    let (all, _damaged) = catalog::list(catalog).await.map_err(|error| catalog_failure(&error))?;
-    let in_the_way = |loaded: &&Loaded| {
-        let shares = loaded.point.databases.iter().any(|one| databases.contains(&one.name.as_str()));
-        loaded.id != *id && matches!(loaded.phase, Phase::Restoring { .. }) && shares
+    let others = others(catalog, id, databases).await?;
+    others.iter().find_map(|other| in_the_way(other)).map_or(Ok(()), Err)
+}
+
+fn in_the_way(other: &Loaded) -> Option<Failure> {
+    let id = &other.id;
+    let (verb, undone) = match other.phase {
+        Phase::Restoring { .. } => ("restore", "undo it"),
+        Phase::Preparing => ("prepare", "give it up"),
+        Phase::Drilling { prepared: false, aborting: false } => ("drill", "give it up"),
+        _ => return None,
     };
-    all.iter().find(in_the_way).map_or(Ok(()), |other| {
-        let message = format!("a restore of {} over the same tables was begun and has not ended", other.id);
-        let hint = format!(
-            "First finish it (`stillpoint restore {0}`) or undo it (`stillpoint restore {0} --abort`).",
-            other.id
-        );
-        Err(Failure::new(Exit::Refused, "other_restore", message, hint))
-    })
+    let message = match verb {
+        "restore" => format!("a restore of {id} over the same tables was begun and has not ended"),
+        _ => format!(
+            "`{verb}` of {id} was begun and has not ended: it needs the history of the tables, which ends when they are replaced"
+        ),
+    };
+    let hint = format!("First finish it (`stillpoint {verb} {id}`) or {undone} (`stillpoint {verb} {id} --abort`).");
+    Some(Failure::new(Exit::Refused, if verb == "restore" { "other_restore" } else { "other_work" }, message, hint))
+}
+
+/// A warning that names the points without backups that end when tables of these databases are replaced; none: no warning.
+pub async fn would_end(catalog: &Catalog, id: &PointId, databases: &[&str]) -> Result<Option<String>, Failure> {
+    let without = |loaded: &&Loaded| matches!(loaded.phase, Phase::Recorded | Phase::Captured | Phase::Sealed);
+    let others = others(catalog, id, databases).await?;
+    let mut ids: Vec<&str> = others.iter().filter(without).map(|loaded| loaded.id.as_str()).collect();
+    // The newest matter most; an id does not begin with its time, but of one schedule they sort by it.
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    let (named, more) =
+        (ids.iter().take(NAMED).copied().collect::<Vec<_>>().join(", "), ids.len().saturating_sub(NAMED));
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Ok((!ids.is_empty()).then(|| {
+        format!(
+            "these points have no backups and end with the history of the tables that are replaced: {named}{more}; whichever \
+             is still wanted needs `stillpoint prepare` first"
+        )
+    }))
+}
+
+/// Every other point over one of these databases.
+async fn others(catalog: &Catalog, id: &PointId, databases: &[&str]) -> Result<Vec<Loaded>, Failure> {
+    let (mut all, _damaged) = catalog::list(catalog).await.map_err(|error| catalog_failure(&error))?;
+    let shares = |one: &Loaded| one.point.databases.iter().any(|one| databases.contains(&one.name.as_str()));
+    all.retain(|one| one.id != *id && shares(one));
+    Ok(all)
 }

@@ -110,5 +110,9 @@ async fn old_points_go_by_recorded_arn_whatever_dies_and_the_newest_good_one_sta
     assert!(named(without["runbook"].as_str().unwrap()).is_empty());
     assert_eq!(said(&program.json(&["seal", &young, "--wait-timeout", "1m"]).await), (Some(0), None));
     let plan = program.json(&words[..3]).await;
+    let kept = [(good.as_str(), "keep"), (young.as_str(), "keep")];
+    assert_eq!(actions(&plan), kept, "what is only sealed lets no backups go: {plan:#}");
+    assert_eq!(said(&program.json(&["prepare", &young]).await), (Some(0), None));
+    let plan = program.json(&words[..3]).await;
     assert_eq!(actions(&plan), [(good.as_str(), "would_prune"), (young.as_str(), "keep")], "{plan:#}");
 }

@@ -112,8 +112,17 @@ async fn of_two_at_once_one_works_and_what_was_begun_can_be_put_back() {
 async fn nothing_is_replaced_while_pods_run_or_nobody_has_said_yes() {
     let program = Program::start(23).await;
     let id = prepared(&program).await;
-    let tables = program.tables();
+    let sealed = program.sealed().await;
+    let begun = program.json(&["prepare", &sealed, "--wait-timeout", "1s"]).await;
+    assert_eq!(end(&begun), (5, "still_preparing"), "{begun:#}");
     let restore = ["restore", id.as_str(), "--yes-restore", id.as_str()];
+    let breaks = program.json(&["restore", &id, "--yes-restore", &id, "--pods-are-stopped"]).await;
+    assert_eq!(end(&breaks), (4, "other_work"), "{breaks:#}");
+    let message = breaks["error"]["message"].as_str().unwrap();
+    assert!(message.contains(&sealed) && message.contains("history of the tables"), "{breaks:#}");
+    let given_up = program.json(&["prepare", &sealed, "--abort"]).await;
+    assert_eq!((end(&given_up), &given_up["state"]), ((0, ""), &Value::from("sealed")), "{given_up:#}");
+    let tables = program.tables();
     let running = program.json(&restore).await;
     assert_eq!(end(&running), (4, "pods_running"), "{running:#}");
     assert!(running["error"]["message"].as_str().unwrap().contains(&program.sandbox().addresses()[0]), "{running:#}");
@@ -130,6 +139,10 @@ async fn nothing_is_replaced_while_pods_run_or_nobody_has_said_yes() {
     let dry = program.json(&["restore", &id, "--dry-run"]).await;
     assert_eq!(end(&dry), (0, ""), "{dry:#}");
     assert!(plan(&dry), "{dry:#}");
+    let ends = |warning: &Value| {
+        warning.as_str().is_some_and(|text| text.contains("end with the history") && text.contains(&sealed))
+    };
+    assert!(dry["warnings"].as_array().unwrap().iter().any(ends), "what would be lost is named: {dry:#}");
     let (code, _, told) = program.text(&["restore", &id, "--dry-run", "--no-safety-backup"]).await;
     assert_eq!(code, 0, "{told}");
     assert!(told.contains("would be deleted (TableId") && told.contains("$DeletedTableBackup"), "{told}");

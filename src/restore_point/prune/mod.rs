@@ -62,14 +62,17 @@ pub async fn look(
         None => Utc::now(),
     };
     let mut judged = Vec::new();
-    let mut good = 0;
+    let (mut good, mut whole) = (0, 0);
     for (at, loaded) in points.iter().rev() {
-        let standing = match good < retention.least() {
+        let prepared = loaded.phase == Phase::Prepared;
+        let standing = match good < retention.least() || (prepared && whole < retention.least()) {
             true => standing(loaded, databases, context).await?,
             false => quick_standing(loaded, databases),
         };
-        good += usize::from(standing == Standing::Restorable);
-        judged.push(Judged { id: loaded.id.clone(), at: *at, standing });
+        let restorable = standing == Standing::Restorable;
+        good += usize::from(restorable);
+        whole += usize::from(restorable && prepared);
+        judged.push(Judged { id: loaded.id.clone(), at: *at, standing, prepared });
     }
     judged.reverse();
     let fates = plan::fates(&judged, retention, now);

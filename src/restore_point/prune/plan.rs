@@ -51,6 +51,8 @@ pub struct Judged {
     pub at: DateTime<Utc>,
     /// What is known of it.
     pub standing: Standing,
+    /// It has backups of its own, and needs neither the tables nor their history.
+    pub prepared: bool,
 }
 
 /// What becomes of a point.
@@ -65,24 +67,38 @@ pub enum Fate {
 /// The fate of each point, in the order given.
 ///
 /// A point is never removed while it is among the newest that can be restored, or newer than the newest of them, or busy; without
-/// any that can be restored nothing goes, whatever the rules say.
+/// any that can be restored nothing goes, whatever the rules say. Prepared points are counted once more among themselves: one
+/// that is only sealed ends with its tables, and must not be the reason for which the last backups go.
 pub fn fates(points: &[Judged], retention: &Retention, now: DateTime<Utc>) -> Vec<Fate> {
-    let mut restorable: Vec<&Judged> = points.iter().filter(|point| point.standing == Standing::Restorable).collect();
-    restorable.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
-    let newest = restorable.first().map(|point| point.at);
-    restorable.truncate(retention.least());
-    let last: Vec<&PointId> = restorable.iter().map(|point| &point.id).collect();
-    points.iter().map(|point| fate(point, retention, now, newest, &last)).collect()
+    let all = Newest::of(points.iter(), retention);
+    let prepared = Newest::of(points.iter().filter(|point| point.prepared), retention);
+    points.iter().map(|point| fate(point, retention, now, &all, &prepared)).collect()
 }
 
-fn fate(
-    point: &Judged,
-    retention: &Retention,
-    now: DateTime<Utc>,
-    newest: Option<DateTime<Utc>>,
-    last: &[&PointId],
-) -> Fate {
-    let keep = |why: &str| Fate::Keep(why.to_owned());
+/// The newest points that can be restored, as many as must stay; the newest first.
+struct Newest<'a>(Vec<&'a Judged>);
+
+impl<'a> Newest<'a> {
+    fn of(points: impl Iterator<Item = &'a Judged>, retention: &Retention) -> Self {
+        let mut newest: Vec<_> = points.filter(|point| point.standing == Standing::Restorable).collect();
+        newest.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+        newest.truncate(retention.least());
+        Newest(newest)
+    }
+
+    /// Why the point stays for their sake.
+    fn keep(&self, point: &Judged, what: &str) -> Option<String> {
+        let Some(first) = self.0.first() else { return Some(format!("no {what} is known that could be restored")) };
+        match self.0.iter().position(|one| one.id == point.id) {
+            Some(0) => Some(format!("the newest {what} that can be restored")),
+            Some(_) => Some(format!("one of the {} newest {what}s that can be restored", self.0.len())),
+            None if point.at >= first.at => Some(format!("newer than the newest {what} that can be restored")),
+            None => None,
+        }
+    }
+}
+
+fn fate(point: &Judged, retention: &Retention, now: DateTime<Utc>, all: &Newest<'_>, prepared: &Newest<'_>) -> Fate {
     match &point.standing {
         Standing::Begun => return Fate::Prune("was begun before".to_owned()),
         Standing::Busy(kind) => return Fate::Keep(format!("{} has not ended", kind.verb())),
@@ -90,16 +106,11 @@ fn fate(
         Standing::Restorable | Standing::NotRestorable(_) | Standing::NotAsked => {}
     }
     if !retention.is_set() {
-        return keep("no retention is set");
+        return Fate::Keep("no retention is set".to_owned());
     }
-    let Some(newest) = newest else { return keep("no point is known that could be restored") };
-    match last.iter().position(|id| **id == point.id) {
-        Some(0) => return keep("the newest that can be restored"),
-        Some(_) => return Fate::Keep(format!("one of the {} newest that can be restored", last.len())),
-        None => {}
-    }
-    if point.at >= newest {
-        return keep("newer than the newest that can be restored");
+    let for_backups = || prepared.keep(point, "prepared point").filter(|_| point.prepared);
+    if let Some(why) = all.keep(point, "point").or_else(for_backups) {
+        return Fate::Keep(why);
     }
     let age = (now - point.at).to_std().unwrap_or_default();
     match retention.keep {
@@ -128,7 +139,11 @@ mod tests {
     fn point(days: i64, standing: Standing) -> Judged {
         let at = now() - TimeDelta::days(days);
         let id = PointId::parse(&format!("nightly-{}", at.format("%Y%m%dT%H%M%SZ"))).unwrap();
-        Judged { id, at, standing }
+        Judged { id, at, standing, prepared: false }
+    }
+
+    fn prepared(days: i64, standing: Standing) -> Judged {
+        Judged { prepared: true, ..point(days, standing) }
     }
 
     fn days(days: u64) -> Option<Duration> {
@@ -167,6 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn a_point_that_is_only_sealed_lets_no_backups_go() {
+        let gone = Standing::NotRestorable("its backup is gone".into());
+        let sealed = || point(1, Standing::Restorable);
+        let points = [prepared(400, Standing::Restorable), prepared(300, Standing::Restorable), sealed()];
+        assert_eq!(pruned(&points, days(7), None), [400]);
+        assert_eq!(pruned(&points, None, Some(1)), [400]);
+        assert_eq!(pruned(&points, None, Some(2)), [0_i64; 0]);
+        let points =
+            [prepared(400, Standing::Restorable), prepared(300, gone.clone()), point(200, gone.clone()), sealed()];
+        assert_eq!(pruned(&points, days(7), None), [200], "what is newer than the last whole backups stays too");
+        assert_eq!(pruned(&[prepared(300, gone), sealed()], days(7), None), [0_i64; 0]);
+    }
+
+    #[test]
     fn a_busy_point_stays_one_that_was_begun_goes_on_and_a_point_of_the_future_is_young() {
         let points = [
             point(400, Standing::Busy(RunKind::Restore)),
@@ -192,17 +221,21 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_the_rules_enough_good_points_stay_and_the_newest_of_all_is_among_them(
-            found in proptest::collection::btree_map(0_i64..1000, standings(), 0..20),
+            found in proptest::collection::btree_map(0_i64..1000, (standings(), any::<bool>()), 0..20),
             keep in proptest::option::of(1_u64..500),
             keep_last in proptest::option::of(0_u32..6),
         ) {
-            let points: Vec<_> = found.into_iter().map(|(days, standing)| point(days, standing)).collect();
+            let points: Vec<_> = found
+                .into_iter()
+                .map(|(days, (standing, prepared))| Judged { prepared, ..point(days, standing) })
+                .collect();
             let retention = Retention { keep: keep.and_then(days), keep_last };
             let fates = fates(&points, &retention, now());
             let stay = |at: usize| matches!(fates[at], Fate::Keep(_));
             let good: Vec<usize> = (0..points.len()).filter(|at| points[*at].standing == Standing::Restorable).collect();
             // The map is in the order of age: the youngest first.
-            for at in good.iter().take(retention.least()) {
+            let whole: Vec<usize> = good.iter().copied().filter(|at| points[*at].prepared).collect();
+            for at in good.iter().take(retention.least()).chain(whole.iter().take(retention.least())) {
                 prop_assert!(stay(*at));
             }
             let young = |point: &Judged| keep.is_some_and(|keep| now() - point.at < TimeDelta::days(keep.cast_signed()));
