@@ -200,8 +200,13 @@ async fn five_hundred_tables_take_hardly_longer_than_fifty_restores_at_once_allo
     let before = db.calls().len();
     let begun = Instant::now();
     let cancel = CancellationToken::new();
-    let order =
-        Order { kind: RunKind::Prepare, way: Way::Forward, plan: serde_json::Value::Null, warnings: Vec::new() };
+    let order = Order {
+        kind: RunKind::Prepare,
+        way: Way::Forward,
+        plan: serde_json::Value::Null,
+        warnings: Vec::new(),
+        terms: Default::default(),
+    };
     let ended = work(&catalog, &id, &order, &jobs, &options, &cancel, &mut |_| {}).await;
     let took = begun.elapsed();
     assert!(matches!(ended, Ok(Ended::Done)), "{ended:?}");

@@ -101,6 +101,14 @@ impl Phase {
         }
     }
 
+    /// A run that was being undone, forward again. Only a restore: its way back can be lost, and its tables with it.
+    fn turned_again(self) -> Option<Phase> {
+        match self {
+            Phase::Restoring { aborting: true } => Some(Phase::Restoring { aborting: false }),
+            _ => None,
+        }
+    }
+
     /// Where the run ends.
     fn run_ended(self, aborted: bool) -> Option<Phase> {
         match self {
@@ -170,6 +178,7 @@ pub fn may_follow(phase: Phase, event: &PointEvent) -> Result<Phase, Illegal> {
             | PointEvent::UnitRecord { .. },
         ) if phase.run().is_some() => Ok(phase),
         (_, PointEvent::RunAborting { .. }) => phase.turned().map_or_else(|| no(NO_WORK), Ok),
+        (_, PointEvent::RunForward { .. }) => phase.turned_again().map_or_else(|| no(NO_WORK), Ok),
         (_, PointEvent::RunDone { .. }) => phase.run_ended(false).map_or_else(|| no(NO_WORK), Ok),
         (_, PointEvent::RunAborted { .. }) => phase.run_ended(true).map_or_else(|| no(NO_WORK), Ok),
         (_, PointEvent::Lost { .. }) if phase.run().is_some() => {
@@ -251,7 +260,10 @@ fn apply(point: &mut Point, phase: Phase, event: &PointEvent) {
             }
             warn(point, warnings);
         }
-        PointEvent::WorkHeld { .. } | PointEvent::WorkReleased { .. } | PointEvent::RunAborting { .. } => {}
+        PointEvent::WorkHeld { .. }
+        | PointEvent::WorkReleased { .. }
+        | PointEvent::RunAborting { .. }
+        | PointEvent::RunForward { .. } => {}
         PointEvent::UnitIntent { database, unit, intent, .. } => {
             worked(point, phase, database, unit, false, &intent.text);
         }

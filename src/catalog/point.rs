@@ -156,6 +156,13 @@ pub enum PointEvent {
         /// When, by our wall clock.
         at: DateTime<Utc>,
     },
+    /// What was being undone goes forward again, from here on.
+    RunForward {
+        /// The run.
+        run: String,
+        /// When, by our wall clock.
+        at: DateTime<Utc>,
+    },
     /// Every unit of the run is where the run leads.
     RunDone {
         /// The run.
@@ -229,6 +236,7 @@ impl PointEvent {
             PointEvent::UnitIntent { .. } => "unit_intent",
             PointEvent::UnitRecord { .. } => "unit_record",
             PointEvent::RunAborting { .. } => "run_aborting",
+            PointEvent::RunForward { .. } => "run_forward",
             PointEvent::RunDone { .. } => "run_done",
             PointEvent::RunAborted { .. } => "run_aborted",
         }

@@ -217,7 +217,7 @@ impl Drilling<'_> {
             jobs.push(Job { database: name, work: Arc::new(work), units });
         }
         let plan = serde_json::to_value(plan).unwrap_or_default();
-        let order = Order { kind: RunKind::Drill, way, plan, warnings };
+        let order = Order { kind: RunKind::Drill, way, plan, warnings, terms: Default::default() };
         let options = prepare::run_options(self.time_scale, self.time_out)?;
         let ended = workflow::work(self.catalog, self.id, &order, &jobs, &options, cancel, seen).await?;
         Ok(self.failures(way, ended))

@@ -126,7 +126,8 @@ impl Preparing<'_> {
         let job = |(database, work, units): Plan| Job { database, work, units };
         let jobs: Vec<Job> = plans.into_iter().map(job).collect();
         let options = run_options(self.time_scale, time_out)?;
-        let order = Order { kind: RunKind::Prepare, way, plan: serde_json::Value::Null, warnings };
+        let order =
+            Order { kind: RunKind::Prepare, way, plan: serde_json::Value::Null, warnings, terms: Default::default() };
         let ended = workflow::work(self.catalog, self.id, &order, &jobs, &options, cancel, seen).await?;
         Ok(self.failures(way, ended))
     }

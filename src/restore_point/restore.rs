@@ -9,7 +9,7 @@ use crate::restore_point::seal::{self, Look, Sealing};
 use crate::restore_point::stopped::{self, PodsAbsent, Recorded};
 use crate::restore_point::turn;
 use crate::settings::Settings;
-use crate::workflow::{self, AlsoAsk, Ended, Job, Options, Order, Run, Seen, UnitKey};
+use crate::workflow::{self, AlsoAsk, Basis, Ended, Job, Options, Order, Run, Seen, Terms, UnitKey};
 use provider_api::{Context, ProviderError, RestoreOptions, RestoreRequest, RestoreSet, Restorer, Unit, Way};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +39,7 @@ pub struct Restoring<'a> {
 pub struct Planned {
     plans: Vec<Plan>,
     options: RestoreOptions,
+    terms: Terms,
     /// The run was begun before, and goes on.
     pub goes_on: bool,
     /// Database, data set, and what would become of it.
@@ -64,7 +65,12 @@ pub async fn plan(this: &Restoring<'_>, cancel: &CancellationToken) -> Result<Pl
     let open = Run::of(loaded.events()).filter(|run| !run.ended);
     let options = open.as_ref().map_or(this.options, |run| chosen(run, this.options));
     let plans = this.plans(&loaded, options).map_err(one)?;
-    let mut planned = Planned { options, goes_on: open.is_some(), ..Planned::default() };
+    let terms = Terms { basis: Basis::of(open.as_ref()), forward_again: false };
+    let mut planned = Planned { options, terms, goes_on: open.is_some(), ..Planned::default() };
+    if let Some(lost) = this.cannot_be_undone(&loaded, &plans, open.as_ref(), cancel).await.map_err(one)? {
+        planned.terms.forward_again = true;
+        planned.warnings.push(format!("it was being undone, and goes forward again: {}", lost.message));
+    }
     let mut failures = match this.pods_are_stopped {
         true => Vec::new(),
         false => stopped::look(this.settings, &Recorded::of(&loaded)).await,
@@ -113,9 +119,10 @@ pub async fn forward(
 pub async fn back(this: &Restoring<'_>, cancel: &CancellationToken, seen: &mut Seen<'_>) -> Vec<Failure> {
     let ended = async {
         let loaded = this.load().await?;
-        let mut planned = Planned::default();
+        let run = Run::of(loaded.events()).filter(|run| !run.ended);
+        let terms = Terms { basis: Basis::of(run.as_ref()), forward_again: false };
+        let mut planned = Planned { terms, ..Planned::default() };
         if let Phase::Restoring { aborting } = loaded.phase {
-            let run = Run::of(loaded.events()).filter(|run| !run.ended);
             planned.options = run.as_ref().map_or(this.options, |run| chosen(run, this.options));
             planned.plans = this.plans(&loaded, planned.options)?;
             if !aborting {
@@ -218,7 +225,7 @@ impl Restoring<'_> {
             for unit in &plan.units {
                 let key = UnitKey { database: plan.database.clone(), unit: unit.name.clone() };
                 let known = run.map(|run| run.unit(&key)).unwrap_or_default();
-                match plan.restorer.way_back(&context, unit, &known.state).await {
+                match plan.restorer.way_back(&context, unit, &known.state, known.intent.as_ref()).await {
                     Ok(()) => {}
                     Err(error) if error.kind == provider_api::ErrorKind::WrongState => lost.push(error.to_string()),
                     Err(error) => return Err(databases::failure(&plan.database, &error)),
@@ -231,6 +238,24 @@ impl Restoring<'_> {
         let message = format!("{} cannot be undone: {}", self.id, lost.join("; "));
         let hint = format!("`stillpoint restore {}` finishes it: every table then is as it was at T.", self.id);
         Err(Failure::new(Exit::Refused, "no_way_back", message, hint))
+    }
+
+    /// Why a run that is being undone has no way back any more. Then forward is the only way out.
+    async fn cannot_be_undone(
+        &self,
+        loaded: &Loaded,
+        plans: &[Plan],
+        run: Option<&Run>,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Failure>, Failure> {
+        if loaded.phase != (Phase::Restoring { aborting: true }) {
+            return Ok(None);
+        }
+        match self.way_back(plans, run, cancel).await {
+            Ok(()) => Ok(None),
+            Err(failure) if failure.name == "no_way_back" => Ok(Some(failure)),
+            Err(failure) => Err(failure),
+        }
     }
 
     async fn work(
@@ -251,7 +276,8 @@ impl Restoring<'_> {
         };
         let options = Options { before_destroying, ..run_options(self.settings.time_scale, self.time_out)? };
         let plan = serde_json::to_value(planned.options).unwrap_or_default();
-        let order = Order { kind: RunKind::Restore, way, plan, warnings: planned.warnings };
+        let (warnings, terms) = (planned.warnings, planned.terms);
+        let order = Order { kind: RunKind::Restore, way, plan, warnings, terms };
         let ended = workflow::work(self.catalog, self.id, &order, &jobs, &options, cancel, seen).await?;
         Ok(self.failures(way, ended))
     }

@@ -37,9 +37,9 @@ pub async fn work(
     seen: &mut Seen<'_>,
 ) -> Result<Ended, Failure> {
     let begun = Instant::now();
-    let (mut log, mut run, forsaken) = claim(catalog, id, order, options).await?;
-    if forsaken && order.way == Way::Back {
-        // On the way back what the dead worker asked for last may come to be after we have looked for it.
+    let Claimed { mut log, mut run, late } = claim(catalog, id, order, options).await?;
+    if late {
+        // What was asked for last may come to be after we have looked for it.
         tokio::time::sleep(LATE_CALL.div_f64(options.time_scale)).await;
     }
     loop {
@@ -76,18 +76,23 @@ fn after_start(mut failure: Failure) -> Failure {
     failure
 }
 
-/// Takes the run, or begins it; says whether it was taken from somebody who had not given it back.
-async fn claim(
-    catalog: &Catalog,
-    id: &PointId,
-    order: &Order,
-    options: &Options,
-) -> Result<(PointLog, Run, bool), Failure> {
+/// A run that is ours now.
+struct Claimed {
+    log: PointLog,
+    run: Run,
+    /// A call may still arrive whose work is to be undone: of somebody who had not given the run back, or who did after the
+    /// answer had not come in time.
+    late: bool,
+}
+
+/// Takes the run, or begins it.
+async fn claim(catalog: &Catalog, id: &PointId, order: &Order, options: &Options) -> Result<Claimed, Failure> {
     let mut conflict = None;
     for _ in 0..RACES {
         let (mut log, loaded) = PointLog::resume(catalog, id).await.map_err(|error| catalog_failure(&error))?;
         let open = Run::of(loaded.events()).filter(|run| !run.ended);
         let fresh = open.is_none();
+        let as_seen = order.terms.basis.holds(open.as_ref());
         let mut run = match open {
             Some(run) if run.kind != order.kind => return Err(other_work(id, run.kind)),
             Some(run) => run,
@@ -98,14 +103,20 @@ async fn claim(
         if let Standing::Held(hold) = &standing {
             return Err(hold::refusal(id.as_str(), hold));
         }
-        if run.way == Way::Back && order.way == Way::Forward {
+        if !as_seen {
+            return Err(begun_meanwhile(id, order.kind));
+        }
+        let turned = run.way == Way::Back && order.way == Way::Forward;
+        if turned && !order.terms.forward_again {
             return Err(is_aborting(id, order.kind));
         }
+        let intended = run.units.values().any(|unit| unit.intent.is_some());
+        let late = (turned || order.way == Way::Back) && (intended || standing == Standing::Forsaken);
         let events = opening(&run, fresh, order, hold::fresh(options));
         match log.append_all(events.clone()).await {
             Ok(()) => {
                 events.iter().for_each(|event| run.apply(event));
-                return Ok((log, run, standing == Standing::Forsaken));
+                return Ok(Claimed { log, run, late });
             }
             Err(error) if error.kind == CatalogErrorKind::Conflict => conflict = Some(error),
             Err(error) => return Err(catalog_failure(&error)),
@@ -125,6 +136,9 @@ fn opening(run: &Run, fresh: bool, order: &Order, hold: WorkHold) -> Vec<PointEv
     if order.way == Way::Back && run.way == Way::Forward {
         events.push(PointEvent::RunAborting { run: run.id.clone(), at: Utc::now() });
     }
+    if order.way == Way::Forward && run.way == Way::Back {
+        events.push(PointEvent::RunForward { run: run.id.clone(), at: Utc::now() });
+    }
     events
 }
 
@@ -142,6 +156,13 @@ fn other_work(id: &PointId, kind: RunKind) -> Failure {
         _ => format!("stillpoint {verb} {id}"),
     };
     let hint = format!("`{again}` goes on with it; `stillpoint status` shows it.");
+    Failure::new(Exit::Refused, "other_work", message, hint)
+}
+
+fn begun_meanwhile(id: &PointId, kind: RunKind) -> Failure {
+    let verb = kind.verb();
+    let message = format!("{verb} of {id} was begun or ended by another process after this plan was made");
+    let hint = "Run the same command again: it shows where that stands, and what would be done now.";
     Failure::new(Exit::Refused, "other_work", message, hint)
 }
 

@@ -49,6 +49,41 @@ pub struct Order {
     pub plan: serde_json::Value,
     /// Stored with a run that begins: what a person should know.
     pub warnings: Vec<String>,
+    /// What it holds for.
+    pub terms: Terms,
+}
+
+/// What an order holds for: whoever decided knew a certain state of the point.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// The run that was seen.
+    pub basis: Basis,
+    /// A run that is being undone goes forward again: it cannot be undone.
+    pub forward_again: bool,
+}
+
+/// Which run an order is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Basis {
+    /// Whatever goes on, or a new one: the order has nothing in it that was chosen for one run.
+    #[default]
+    Any,
+    /// None went on: a new one.
+    NoRun,
+    /// The one of this id.
+    Run(String),
+}
+
+impl Basis {
+    /// The open run, if any.
+    pub fn of(run: Option<&Run>) -> Basis {
+        run.filter(|run| !run.ended).map_or(Basis::NoRun, |run| Basis::Run(run.id.clone()))
+    }
+
+    /// Whether this is the run that was seen; `None`: none goes on.
+    fn holds(&self, open: Option<&Run>) -> bool {
+        *self == Basis::Any || *self == Basis::of(open)
+    }
 }
 
 /// Is asked too, right before a call that destroys what the run did not make ([`Fence::destroy`]).

@@ -104,6 +104,10 @@ impl Run {
                 self.way = Way::Back;
                 self.units.values_mut().for_each(|unit| unit.done = false);
             }
+            PointEvent::RunForward { run, .. } if *run == self.id => {
+                self.way = Way::Forward;
+                self.units.values_mut().for_each(|unit| unit.done = false);
+            }
             PointEvent::RunDone { run, .. } | PointEvent::RunAborted { run, .. } if *run == self.id => {
                 self.ended = true;
             }

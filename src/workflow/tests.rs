@@ -3,8 +3,9 @@
 mod fake;
 mod matrix;
 mod owners;
+mod turned;
 
-use super::{Ended, Job, Options, Order, Run, Snapshot, UnitKey, Worker, work};
+use super::{Basis, Ended, Job, Options, Order, Run, Snapshot, Terms, UnitKey, Worker, work};
 use crate::catalog::tests::{capture_completed, id, opened, recorded, sealed};
 use crate::catalog::{Catalog, Owner, Phase, PointEvent, PointId, PointLog, RunKind, load};
 use crate::failure::{Exit, Failure};
@@ -45,7 +46,13 @@ fn heir(pid: u32) -> Options {
 }
 
 fn order(way: Way) -> Order {
-    Order { kind: RunKind::Prepare, way, plan: serde_json::Value::Null, warnings: vec!["dear".into()] }
+    Order {
+        kind: RunKind::Prepare,
+        way,
+        plan: serde_json::Value::Null,
+        warnings: vec!["dear".into()],
+        terms: Terms::default(),
+    }
 }
 
 async fn drive(

@@ -4,7 +4,7 @@ use super::program::Program;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use stillpoint_sandbox::dynamodb::{Effect, Fault, FaultId};
+use stillpoint_sandbox::dynamodb::{Effect, Fault, FaultId, ServiceError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -77,6 +77,13 @@ pub async fn answer_at(address: &str) -> AbortHandle {
 pub fn hold_safety_backups(program: &Program) -> FaultId {
     let (operation, table) = ("DescribeBackup".to_owned(), "bank.*".to_owned());
     program.db().inject(Fault { operation, table, times: None, effect: Effect::Hold })
+}
+
+/// No restore from a backup is answered, nor does it act, until the fault is removed.
+pub fn no_restore_is_answered(program: &Program) -> FaultId {
+    let effect = Effect::Error(ServiceError::new("InternalServerError", "as told by the test").with_status(500));
+    let (operation, table) = ("RestoreTableFromBackup".to_owned(), "*".to_owned());
+    program.db().inject(Fault { operation, table, times: None, effect })
 }
 
 /// The history of one table begins anew.

@@ -220,3 +220,32 @@ async fn a_missing_backup_a_denied_action_and_a_table_made_anew_are_told_togethe
     program.db().remove(denied);
     assert_eq!(program.tables(), tables);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_can_no_longer_be_undone_is_finished_by_the_command_without_abort() {
+    let program = Program::start(27).await;
+    let good = Disaster::data(&program);
+    let id = prepared(&program).await;
+    stop_pods(&program).await;
+    Disaster::strike(&program);
+    // Tables go, and none comes: whether a call has acted is not known.
+    let broken = disaster::no_restore_is_answered(&program);
+    let restore = ["restore", id.as_str(), "--yes-restore", id.as_str()];
+    let begun = program.json(&[&restore[..], &["--wait-timeout", "12s"]].concat()).await;
+    assert_eq!(end(&begun), (5, "still_restoring"), "{begun:#}");
+    assert!(program.tables().keys().all(|name| !name.starts_with("bank.")), "{begun:#}");
+    let turned = program.json(&["restore", &id, "--abort", "--wait-timeout", "3s"]).await;
+    assert_eq!(end(&turned), (5, "still_restoring"), "{turned:#}");
+    let still = program.json(&restore).await;
+    assert_eq!(end(&still), (4, "aborting"), "it can still be undone: {still:#}");
+    for safety in program.backups().into_iter().filter(disaster::is_safety) {
+        program.call("DeleteBackup", serde_json::json!({ "BackupArn": safety["BackupArn"] }));
+    }
+    program.db().remove(broken);
+    let stuck = program.json(&["restore", &id, "--abort"]).await;
+    assert_eq!(end(&stuck), (1, "data_set_state"), "{stuck:#}");
+    assert!(stuck["error"]["hint"].as_str().unwrap().contains("without --abort"), "{stuck:#}");
+    let done = program.json(&restore).await;
+    assert_eq!(end(&done), (0, ""), "{done:#}");
+    assert_eq!(Disaster::data(&program), good);
+}

@@ -316,8 +316,15 @@ pub trait Restore: DurableWork {
     /// together.
     async fn preflight(&self, context: &Context, units: &[Unit]) -> Result<RestorePlan, Vec<ProviderError>>;
 
-    /// Whether a unit can still be put back as it was found; changes nothing.
-    async fn way_back(&self, context: &Context, unit: &Unit, state: &UnitState) -> Result<(), ProviderError>;
+    /// Whether a unit can still be put back as it was found, whatever becomes of `intent`, which is still open; changes
+    /// nothing. [`crate::ErrorKind::WrongState`]: it cannot. May take minutes where that shows only after a while.
+    async fn way_back(
+        &self,
+        context: &Context,
+        unit: &Unit,
+        state: &UnitState,
+        intent: Option<&Intent>,
+    ) -> Result<(), ProviderError>;
 }
 
 /// A provider's power to restore, shared with the tasks that use it.

@@ -5,6 +5,7 @@ use crate::error::{self, Again, Fault, Site};
 use crate::limits::{self, Operation, Service};
 use crate::raw::KeepBody;
 use crate::settings::Config;
+use crate::waited::Waited;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -78,6 +79,8 @@ pub(crate) struct Cloud {
     pub(crate) region: String,
     /// What was looked for in vain.
     pub(crate) absences: Absences,
+    /// What had to be waited for.
+    pub(crate) waited: Waited,
     /// Endpoints as set, without user info, in the order of [`Service`].
     endpoints: [Option<String>; 3],
 }
@@ -128,6 +131,7 @@ impl Cloud {
             limiter: config.limiter.clone().unwrap_or_else(|| Arc::new(limits::limiter(config))),
             region: config.region.clone(),
             absences: Absences::default(),
+            waited: Waited::default(),
             endpoints: urls.map(|url| url.as_deref().map(error::without_user_info)),
         })
     }

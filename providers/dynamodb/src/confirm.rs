@@ -91,7 +91,7 @@ fn list(names: &[String]) -> String {
 }
 
 /// The command that turns PITR on for all of them, to be pasted into a shell.
-fn turn_on(names: &[String], region: &str, endpoint: Option<&str>) -> String {
+pub(crate) fn turn_on(names: &[String], region: &str, endpoint: Option<&str>) -> String {
     let endpoint = endpoint.map(|url| format!(" --endpoint-url {url}")).unwrap_or_default();
     let command = |table: &str| {
         format!(

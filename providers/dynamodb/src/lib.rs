@@ -32,6 +32,7 @@ mod scaling;
 mod settings;
 mod table;
 mod verify;
+mod waited;
 
 pub use reapply::{Difference, Reapply};
 pub use sampler::{Next, Sample, Sampler};

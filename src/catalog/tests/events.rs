@@ -21,6 +21,7 @@ fn alphabet() -> Vec<PointEvent> {
         unit_record(),
         PointEvent::WorkReleased { run: "r".to_owned() },
         PointEvent::RunAborting { run: "r".to_owned(), at: moment() },
+        PointEvent::RunForward { run: "r".to_owned(), at: moment() },
         PointEvent::RunDone { run: "r".to_owned(), at: moment() },
         PointEvent::RunAborted { run: "r".to_owned(), at: moment() },
     ]
@@ -157,6 +158,19 @@ fn a_restore_that_was_undone_leaves_both_backups_of_each_data_set_to_be_read() {
 }
 
 #[test]
+fn a_restore_that_is_being_undone_can_go_forward_again_and_nothing_else_can() {
+    let forward = PointEvent::RunForward { run: "r".to_owned(), at: moment() };
+    for phase in [Phase::Aborting, Phase::Drilling { prepared: true, aborting: true }, Phase::Prepared] {
+        assert!(may_follow(phase, &forward).is_err(), "{phase:?}");
+    }
+    let again = may_follow(Phase::Restoring { aborting: true }, &forward).unwrap();
+    assert_eq!(again, Phase::Restoring { aborting: false });
+    assert!(may_follow(again, &forward).is_err());
+    let done = PointEvent::RunDone { run: "r".to_owned(), at: moment() };
+    assert_eq!(may_follow(again, &done).unwrap(), Phase::Prepared);
+}
+
+#[test]
 fn a_point_with_work_going_on_cannot_be_lost_behind_its_back() {
     let error = at_work(&[lost()]).unwrap_err();
     assert!(error.to_string().contains("aborted first"), "{error}");
@@ -211,6 +225,7 @@ fn the_events_keep_their_shape() {
     database event intent run unit
     database done event record run unit
     event run
+    at event run
     at event run
     at event run
     at event run

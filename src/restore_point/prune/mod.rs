@@ -246,7 +246,13 @@ pub async fn remove(
             "keep": retention.keep.map(plan::text),
             "keep_last": retention.keep_last,
         });
-        let order = Order { kind: RunKind::Prune, way: Way::Forward, plan: rules, warnings: Vec::new() };
+        let order = Order {
+            kind: RunKind::Prune,
+            way: Way::Forward,
+            plan: rules,
+            warnings: Vec::new(),
+            terms: Default::default(),
+        };
         let options = run_options(time_scale, None)?;
         let ended = workflow::work(catalog, id, &order, &jobs, &options, cancel, seen).await?;
         Ok(failures(id, ended))

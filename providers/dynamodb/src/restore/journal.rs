@@ -4,6 +4,9 @@ use crate::prepare::journal::read;
 use provider_api::{Capsule, Intent, ProviderError, Record, Step, UnitState};
 use serde::{Deserialize, Serialize};
 
+/// How the setting is named that a restored table gets last.
+const PROTECTION: &str = "deletion_protection";
+
 /// What will be done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -60,6 +63,15 @@ pub(super) enum Fact {
     Vanished { table_id: String },
     /// What was intended was not done, and will not be.
     Nothing,
+    /// A restore was refused for now: nothing was begun. Seconds on the service's clock.
+    Refused {
+        /// The first refusal in a row.
+        first: i64,
+        /// This one.
+        last: i64,
+        /// For people.
+        why: String,
+    },
     /// The table is back, with the data of T.
     Restored { table_id: String, arn: String, safety: Option<String> },
     /// The table is as it was found.
@@ -78,6 +90,14 @@ pub(super) enum Occupant {
     Nobody,
     /// A table that this run restored.
     Ours { table_id: String, back: bool },
+}
+
+/// A restore that was refused for now.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Refusal {
+    pub(super) first: i64,
+    pub(super) last: i64,
+    pub(super) why: String,
 }
 
 /// The safety backup.
@@ -105,6 +125,8 @@ pub(super) struct View {
     pub(super) active: bool,
     pub(super) protected: bool,
     pub(super) applied: Vec<String>,
+    /// How the last restore that was asked for ended, if it was refused.
+    pub(super) refused: Option<Refusal>,
     /// The unit has its slot by its last record.
     pub(super) has_slot: bool,
 }
@@ -127,8 +149,15 @@ impl View {
             }
             Fact::SafetyMaking { arn, .. } => self.safety = Some(Safety { arn, available: false }),
             Fact::SafetyMade { arn } => self.safety = Some(Safety { arn, available: true }),
-            Fact::Unprotected { .. } => (self.touched, self.unprotected) = (true, true),
-            Fact::ScalingStopped => (self.touched, self.unscaled) = (true, true),
+            // What was put back may be taken away once more, when a run is turned and turned again.
+            Fact::Unprotected { .. } => {
+                (self.touched, self.unprotected, self.protected) = (true, true, false);
+                self.applied.clear();
+            }
+            Fact::ScalingStopped => {
+                (self.touched, self.unscaled) = (true, true);
+                self.applied.clear();
+            }
             Fact::Deleted { .. } => {
                 self.settle(Occupant::Nobody);
                 self.unscaled = true;
@@ -137,8 +166,17 @@ impl View {
             Fact::Restoring { table_id, back, .. } => self.settle(Occupant::Ours { table_id, back }),
             Fact::Active { .. } => self.active = true,
             Fact::Protected { .. } => (self.protected, self.unprotected) = (true, false),
-            Fact::Applied { setting } => self.applied.push(setting),
-            Fact::Nothing | Fact::Restored { .. } | Fact::PutBack { .. } => {}
+            Fact::Applied { setting } => {
+                self.unprotected &= setting != PROTECTION;
+                self.applied.push(setting);
+            }
+            Fact::Refused { first, last, why } => self.refused = Some(Refusal { first, last, why }),
+            Fact::Nothing => self.refused = None,
+            Fact::PutBack { .. } => {
+                (self.touched, self.unprotected, self.unscaled) = (false, false, false);
+                self.applied.clear();
+            }
+            Fact::Restored { .. } => {}
         }
     }
 
@@ -147,6 +185,7 @@ impl View {
         self.occupant = occupant;
         (self.unprotected, self.unscaled, self.active, self.protected) = (false, false, false, false);
         self.applied.clear();
+        self.refused = None;
     }
 
     pub(super) fn safety_arn(&self) -> Option<String> {

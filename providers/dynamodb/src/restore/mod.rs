@@ -32,8 +32,8 @@ use aws_sdk_dynamodb::types::{TableDescription, TableStatus};
 use journal::{Deed, Occupant, View};
 use plan::Blueprint;
 use provider_api::{
-    Act, Context, DurableWork, ErrorKind, Fence, Poll, ProviderError, Restore, RestorePlan, RestoreRequest, Step, Unit,
-    UnitState, Way,
+    Act, Context, DurableWork, ErrorKind, Fence, Intent, Poll, ProviderError, Restore, RestorePlan, RestoreRequest,
+    Step, Unit, UnitState, Way,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,8 +85,15 @@ impl Restore for Restoring {
         preflight::run(&self.0, context, units).await
     }
 
-    async fn way_back(&self, context: &Context, unit: &Unit, state: &UnitState) -> Result<(), ProviderError> {
-        self.table(context, unit)?.way_back(&View::of(state)?).await
+    async fn way_back(
+        &self,
+        context: &Context,
+        unit: &Unit,
+        state: &UnitState,
+        intent: Option<&Intent>,
+    ) -> Result<(), ProviderError> {
+        let deed = intent.map(|intent| read(&intent.what)).transpose()?;
+        self.table(context, unit)?.way_back(&View::of(state)?, deed.as_ref()).await
     }
 }
 
@@ -119,10 +126,8 @@ impl Table<'_> {
             },
             Occupant::Nobody => self.intend_restore(view, self.plan.arn.clone(), false).await,
             Occupant::Ours { table_id, back: false } => self.complete(view, table_id, &self.plan.capsule).await,
-            Occupant::Ours { back: true, .. } => {
-                let message = format!("`{}` is being put back, and cannot be restored meanwhile", self.unit.name);
-                Err(self.wrong(message, "first `stillpoint restore ID --abort`"))
-            }
+            // The run was turned, and turned again because another table has no way back.
+            Occupant::Ours { table_id, back: true } => self.take_away(view, table_id).await,
         }
     }
 

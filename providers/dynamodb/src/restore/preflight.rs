@@ -10,7 +10,7 @@ use crate::error::Fault;
 use crate::limits::{CREATE_BACKUP, DEREGISTER_SCALABLE_TARGET, LIST_BACKUPS, RESTORE_TABLE_FROM_BACKUP, UPDATE_TABLE};
 use crate::{DynamoDbProvider, capture, discover, table, together};
 use aws_sdk_applicationautoscaling::types::{ScalableDimension, ServiceNamespace};
-use aws_sdk_dynamodb::types::TableDescription;
+use aws_sdk_dynamodb::types::{DeleteGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate, TableDescription};
 use provider_api::{Capsule, Context, DataSet, ErrorKind, Fence, ProviderError, RestorePlan, Role, Unit};
 use std::sync::Arc;
 
@@ -76,6 +76,13 @@ async fn look<'a>(restoring: &Restoring, context: &Context, unit: &'a Unit) -> R
     };
     if let Some(found) = &found {
         problems.extend(table.may_be_replaced(found).err());
+        if !table.plan.safety_backup {
+            match table.recovery_is_on().await {
+                Ok(()) => {}
+                Err(error) if stop(&error) => return Err(error),
+                Err(error) => problems.push(error),
+            }
+        }
     }
     match table.prepared_is_there().await {
         Ok(()) => {}
@@ -118,7 +125,7 @@ async fn unreadable(cloud: &Cloud, context: &Context, looked: &[Looked<'_>]) -> 
     capsules.iter().filter_map(problem).collect()
 }
 
-/// Asks for each action in a way that changes nothing: a backup and a target that are not there, protection as it is. Whether
+/// Asks for each action in a way that changes nothing: a backup, a target and an index that are not there. Whether
 /// a table may be deleted cannot be asked; a refusal then comes before anything is lost.
 async fn denied_all(cloud: &Cloud, context: &Context, looked: &[Looked<'_>]) -> Vec<ProviderError> {
     let Some(one) = looked.first() else { return Vec::new() };
@@ -133,9 +140,12 @@ async fn denied_all(cloud: &Cloud, context: &Context, looked: &[Looked<'_>]) -> 
     let list = cloud.call(context, &LIST_BACKUPS, name, || client.list_backups().table_name(name).send()).await;
     problems.extend(denied(list));
     if let Some(there) = looked.iter().find(|one| one.found.is_some()) {
-        let (name, found) = (&there.unit.name, there.found.as_ref());
-        let as_it_is = found.and_then(|found| found.deletion_protection_enabled).unwrap_or(false);
-        let update = client.update_table().table_name(name).deletion_protection_enabled(as_it_is);
+        let name = &there.unit.name;
+        // Rights go by the table's name, so it must be this one; an index of that name it cannot have.
+        let index = DeleteGlobalSecondaryIndexAction::builder().index_name(&nobody).build().ok();
+        let update = client.update_table().table_name(name);
+        let update =
+            update.global_secondary_index_updates(GlobalSecondaryIndexUpdate::builder().set_delete(index).build());
         problems.extend(denied(cloud.act(context, &UPDATE_TABLE, name, &Harmless, || update.send()).await));
         if there.plan.safety_backup {
             // Too short for a name.

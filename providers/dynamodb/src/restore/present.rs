@@ -5,12 +5,16 @@ use super::journal::{Deed, Fact, Safety, did, intend, record};
 use crate::backups::{self, ours};
 use crate::limits::CREATE_BACKUP;
 use crate::prepare::{SOON, plan};
-use crate::{capture, table};
+use crate::{capture, confirm, table};
 use aws_sdk_dynamodb::types::{BackupTypeFilter, TableDescription};
 use provider_api::{ErrorKind, Fence, ProviderError, Step, Unread, Way};
+use std::time::Duration;
 
 /// Settings that are kept only to be compared: they belong to the name and stay.
 const COMPARED: &str = "alarms";
+
+/// A backup may lack what was written up to a minute before it was asked for.
+const LAST_WRITES: Duration = Duration::from_secs(60);
 
 /// What could not be read of settings that have to be put back.
 pub(super) fn incomplete(unread: &[Unread]) -> Vec<&Unread> {
@@ -27,7 +31,13 @@ impl Table<'_> {
             return Ok(did("is not there", &Fact::Found { table_id: None, capsule: None }));
         };
         self.may_be_replaced(&found)?;
+        if !self.plan.safety_backup {
+            self.recovery_is_on().await?;
+        }
         let capsule = capture::alone(self.cloud, self.context, &self.unit.name).await?;
+        if capsule.id != table::identity(&found) {
+            return Ok(self.wait(SOON, "it was replaced while it was looked at: once more"));
+        }
         if let Some(unread) = incomplete(&capsule.unread).first() {
             let message = format!(
                 "the present {} of `{}` could not be read ({}), so it could not be put back",
@@ -63,6 +73,28 @@ impl Table<'_> {
         }
     }
 
+    /// Without a safety backup, what DynamoDB keeps of a deleted table is the only way back, and it keeps nothing of one
+    /// without point-in-time recovery.
+    pub(super) async fn recovery_is_on(&self) -> Result<(), ProviderError> {
+        let name = &self.unit.name;
+        let read = capture::continuous_backups(self.cloud, self.context, name).await;
+        // "Not found" of a table that was there a moment ago says nothing: asked again.
+        let read = read.map_err(|fault| match fault.error.kind {
+            ErrorKind::NotFound => fault.error.retryable(true),
+            _ => fault.error,
+        })?;
+        if read["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED" {
+            return Ok(());
+        }
+        let message = format!(
+            "point-in-time recovery is off on `{name}`: without a safety backup nothing would be left of it once it is deleted"
+        );
+        let turn_on = confirm::turn_on(std::slice::from_ref(name), &self.cloud.region, self.cloud.dynamodb_endpoint());
+        let hint =
+            format!("turn it on: {turn_on}; or restore without --no-safety-backup, what has begun after --abort");
+        Err(ProviderError::new(ErrorKind::PitrOff, message, hint).about([name]))
+    }
+
     pub(super) async fn intend_safety(&self, table_id: &str) -> Result<Step, ProviderError> {
         let name = plan::backup_name(&plan::nonce(), &format!("before-{}", self.plan.label));
         let text = format!("back up {} as it is now, as {name}", self.unit.name);
@@ -91,6 +123,10 @@ impl Table<'_> {
             None => return Ok(self.unsure().unwrap_or_else(|| self.gone_meanwhile(table_id))),
             Some(found) if table::identity(&found) != table_id => return Err(self.taken(table_id, &found)),
             Some(_) => {}
+        }
+        // Asked once for all tables: this process has found the pods stopped before it came to the first of them.
+        if !self.cloud.waited.since_first("the last writes", LAST_WRITES, self.config.time_scale) {
+            return Ok(self.wait(SOON, "waiting until the last writes are sure to be in the safety backup"));
         }
         let call = self.cloud.dynamodb.create_backup().table_name(&self.unit.name).backup_name(name);
         match self.cloud.act(self.context, &CREATE_BACKUP, &self.unit.name, fence, || call.send()).await {

@@ -167,6 +167,10 @@ impl Table<'_> {
             _ if way == Way::Back && view.old.as_deref() == Some(table_id) => {
                 return Ok(did("stays", &Fact::Nothing));
             }
+            // So does what was to be deleted on a way back that is now left.
+            _ if way == Way::Forward && matches!(view.occupant, Occupant::Ours { back: false, .. }) => {
+                return Ok(did("stays", &Fact::Nothing));
+            }
             Some(TableStatus::Creating | TableStatus::Updating) => {
                 return Ok(self.wait(SOON, "waiting until the table can be deleted"));
             }
@@ -175,7 +179,9 @@ impl Table<'_> {
         if found.deletion_protection_enabled == Some(true) {
             return Err(self.protected_again());
         }
-        self.replacement_is_there(way, view).await?;
+        if let Some(wait) = self.replacement_is_there(way, view).await? {
+            return Ok(wait);
+        }
         let call = self.cloud.dynamodb.delete_table().table_name(&self.unit.name);
         let fence = Destroying(fence);
         match self.cloud.act(self.context, &DELETE_TABLE, &self.unit.name, &fence, || call.send()).await {
@@ -196,17 +202,26 @@ impl Table<'_> {
     }
 
     /// Looked at once more right before a table goes: the backup that is restored in its place, and its own.
-    async fn replacement_is_there(&self, way: Way, view: &View) -> Result<(), ProviderError> {
-        if way == Way::Back {
-            // Nothing takes the place of what was not there before.
-            return if view.old.is_some() { self.way_back(view).await } else { Ok(()) };
+    async fn replacement_is_there(&self, way: Way, view: &View) -> Result<Option<Step>, ProviderError> {
+        match (way, view.old.as_deref()) {
+            (Way::Back, None) => return self.may_be_taken_away(view).await.map(|()| None),
+            (Way::Back, Some(id)) => return Ok(self.source(view, id).await?.err()),
+            _ => {}
         }
-        if let Some(safety) = &view.safety
-            && !self.backup(&safety.arn).await?.is_some_and(|found| found.available)
-        {
-            return Err(self.safety_gone(&safety.arn));
+        match (&view.safety, &view.occupant, view.old.as_deref()) {
+            (Some(safety), ..) if !self.backup(&safety.arn).await?.is_some_and(|found| found.available) => {
+                return Err(self.safety_gone(&safety.arn));
+            }
+            (Some(_), ..) => {}
+            // What was put back goes once more, while what it was put back from is there.
+            (None, Occupant::Ours { .. }, Some(id)) => {
+                if let Err(wait) = self.source(view, id).await? {
+                    return Ok(Some(wait));
+                }
+            }
+            (None, ..) => self.recovery_is_on().await?,
         }
-        self.prepared_is_there().await
+        self.prepared_is_there().await.map(|()| None)
     }
 
     /// The prepared backup is AVAILABLE, and of this run's point.

@@ -3,7 +3,7 @@
 use super::Table;
 use super::journal::{Deed, Fact, View, did, intend, record};
 use super::shape::Shape;
-use crate::error::Fault;
+use crate::error::{Again, Fault};
 use crate::limits::RESTORE_TABLE_FROM_BACKUP;
 use crate::prepare::{RESTORE, SOON};
 use crate::table;
@@ -17,6 +17,34 @@ use provider_api::{Capsule, ErrorKind, Fence, ProviderError, Record, Step, Way};
 const ACTED_ON: i64 = 60;
 /// By how much clocks of the service may differ from each other, and a call may be late, in seconds.
 const TOLERANCE: i64 = 15;
+/// Between a refusal and the next call, in seconds.
+const AFTER_REFUSAL: f64 = 30.0;
+/// A call that is throttled is made again for so long before its refusal is known, at most, in seconds.
+const WITHIN_A_CALL: i64 = 120;
+/// How long there may be no room: somebody else's restores take an hour at times. In seconds.
+const PATIENCE_FOR_ROOM: f64 = 2.0 * 3600.0;
+
+/// No restore is over so soon, in seconds: what is ACTIVE by then was made empty. The shortest of many took 81 s.
+const SHORTEST: f64 = 40.0;
+
+/// The backup that it is being restored from, as long as that can be read.
+fn lineage(found: &TableDescription) -> Option<&str> {
+    found.restore_summary.as_ref()?.source_backup_arn.as_deref()
+}
+
+/// Seconds on the service's clock: of the look that found the name free before the intent, and of the present one.
+struct Intended {
+    since: i64,
+    now: i64,
+    back: bool,
+}
+
+/// Whether what was created then, and is ACTIVE by `now`, can be what was asked for after `since`.
+fn is_in_time(created: f64, since: i64, now: i64, shortest: f64) -> bool {
+    let (first, last) = (since - TOLERANCE, since + ACTED_ON + TOLERANCE);
+    // `now` is a whole second, of which any part may have passed.
+    (first as f64..=last as f64 + 1.0).contains(&created) && (now + 1) as f64 - created >= shortest
+}
 
 impl Table<'_> {
     /// The name is free, for a restore within [`ACTED_ON`], and nothing scales it.
@@ -28,6 +56,9 @@ impl Table<'_> {
             }
             Some(found) => return Err(self.taken("the table that was deleted", &found)),
             None => {}
+        }
+        if let Some(wait) = self.too_early(view, since) {
+            return Ok(wait);
         }
         if !view.unscaled && !self.scaled(None).await?.is_empty() {
             return Ok(self.intend_unscaled(None));
@@ -49,7 +80,7 @@ impl Table<'_> {
     ) -> Result<Step, ProviderError> {
         let (found, now) = self.look().await?;
         if let Some(found) = found {
-            return self.adopt(view, &found, arn, since, back);
+            return self.adopt(view, &found, arn, Intended { since, now, back });
         }
         let undone = back != (way == Way::Back);
         if undone || now > since + ACTED_ON {
@@ -73,7 +104,7 @@ impl Table<'_> {
                 Some(table) if table.table_id.is_some() => Ok(self.restoring(&table, arn, back)),
                 _ => Ok(self.wait(SOON, "restore asked for")),
             },
-            Err(fault) => self.not_restored(arn, fault),
+            Err(fault) => self.not_restored(view, arn, back, now, fault).await,
         }
     }
 
@@ -82,32 +113,101 @@ impl Table<'_> {
         ProviderError::new(ErrorKind::Invalid, message, "this is a defect; please report it").caused_by(cause)
     }
 
-    fn not_restored(&self, arn: &str, fault: Fault) -> Result<Step, ProviderError> {
+    /// What became of a call that was not answered with a table. Only after one whose outcome is unknown the intent stays open:
+    /// what has the name afterwards could not be told from ours otherwise, once its lineage is gone.
+    async fn not_restored(
+        &self,
+        view: &View,
+        arn: &str,
+        back: bool,
+        now: i64,
+        fault: Fault,
+    ) -> Result<Step, ProviderError> {
         match fault.code.as_deref() {
-            // Ours, from a lost answer, or another's: the next look tells.
-            Some("TableInUseException" | "TableAlreadyExistsException") => {
-                Ok(self.wait(SOON, "looking at the new table"))
-            }
+            Some("TableInUseException" | "TableAlreadyExistsException") => self.name_is_in_use(arn, back).await,
             // One backup serves one restore at a time.
-            Some("BackupInUseException") => Ok(self.wait(SOON, "waiting until the backup is free")),
+            Some("BackupInUseException") => Ok(self.refused(view, now, "waiting until the backup is free".to_owned())),
+            Some("BackupNotFoundException") if back => {
+                let error = self.no_way_back(&format!("the backup of it is gone: {arn}"));
+                Ok(self.not_begun(ProviderError { source: fault.error.source, ..error }))
+            }
             Some("BackupNotFoundException") => {
-                let message = format!("`{}` is deleted, and the backup to restore it from is gone: {arn}", self.unit.name);
+                let message =
+                    format!("`{}` is deleted, and the backup to restore it from is gone: {arn}", self.unit.name);
                 let hint = format!(
                     "the last resort is the backup that DynamoDB made by itself: aws dynamodb list-backups --region {} \
                      --backup-type SYSTEM --table-name {}; restore it under the table's name",
                     self.cloud.region, self.unit.name
                 );
-                Err(ProviderError { source: fault.error.source, ..self.wrong(message, &hint) })
+                Ok(self.not_begun(ProviderError { source: fault.error.source, ..self.wrong(message, &hint) }))
             }
-            Some("LimitExceededException") => Err(ProviderError {
-                message: format!("no room for another restore: of {} in {}", self.unit.name, self.cloud.region),
-                hint: "an account restores 50 tables at once and has 2,500 tables unless a quota was raised: wait for other \
-                       restores, or delete tables that are not needed; then run it again"
-                    .to_owned(),
-                ..fault.error
-            }),
+            Some(code) if fault.again == Again::Throttled => {
+                let error = match code {
+                    "LimitExceededException" => self.no_room(fault.error),
+                    _ => fault.error,
+                };
+                match now - self.refused_since(view, now) > self.scaled_seconds(PATIENCE_FOR_ROOM) {
+                    true => Ok(self.not_begun(error)),
+                    false => Ok(self.refused(view, now, format!("waiting for room: {}", error.message))),
+                }
+            }
+            Some(_) if fault.again != Again::Transient => Ok(self.not_begun(fault.error)),
             _ => Err(fault.error),
         }
+    }
+
+    fn no_room(&self, error: ProviderError) -> ProviderError {
+        ProviderError {
+            message: format!("no room for another restore: of {} in {}", self.unit.name, self.cloud.region),
+            hint:
+                "an account restores 50 tables at once and has 2,500 tables unless a quota was raised: wait for other \
+                   restores, or delete tables that are not needed; then run it again"
+                    .to_owned(),
+            ..error
+        }
+    }
+
+    /// The name was free right before. What has it now is ours, from a call whose answer was lost, or another's. A restore takes
+    /// more than a minute, so that one of ours still shows its lineage.
+    async fn name_is_in_use(&self, arn: &str, back: bool) -> Result<Step, ProviderError> {
+        match self.look().await?.0 {
+            Some(found) if lineage(&found) == Some(arn) => Ok(self.restoring(&found, arn, back)),
+            Some(found) if found.table_status != Some(TableStatus::Deleting) => {
+                let nothing = record("something else has the name", &Fact::Nothing);
+                Ok(Step::Did(Record { slot: Some(self.slot()), ..nothing }))
+            }
+            _ => Ok(self.wait(SOON, "looking at the new table")),
+        }
+    }
+
+    /// Nothing was begun. It will be asked for once more, after the name has been seen free again.
+    fn refused(&self, view: &View, now: i64, why: String) -> Step {
+        let first = self.refused_since(view, now);
+        let refused = record(why.clone(), &Fact::Refused { first, last: now, why });
+        Step::Did(Record { slot: Some(self.slot()), ..refused })
+    }
+
+    /// The first of the refusals that follow each other. An older one is of an earlier process.
+    fn refused_since(&self, view: &View, now: i64) -> i64 {
+        let in_a_row = now - self.scaled_seconds(10.0 * AFTER_REFUSAL) - WITHIN_A_CALL;
+        view.refused.as_ref().filter(|refused| refused.last >= in_a_row).map_or(now, |refused| refused.first)
+    }
+
+    /// Nothing was begun, and a person is needed.
+    fn not_begun(&self, error: ProviderError) -> Step {
+        Step::Failed(record("no restore has begun", &Fact::Nothing), error)
+    }
+
+    /// Whether it is too early to ask again after a refusal.
+    fn too_early(&self, view: &View, now: i64) -> Option<Step> {
+        let refused = view.refused.as_ref()?;
+        // A clock that says less than it did is another front end's.
+        let early = now < refused.last + self.scaled_seconds(AFTER_REFUSAL);
+        early.then(|| self.wait(SOON, refused.why.clone()))
+    }
+
+    fn scaled_seconds(&self, seconds: f64) -> i64 {
+        (seconds / self.config.time_scale).ceil() as i64
     }
 
     /// Something has the name: is it what this intent asked for?
@@ -116,23 +216,22 @@ impl Table<'_> {
         view: &View,
         found: &TableDescription,
         arn: &str,
-        since: i64,
-        back: bool,
+        Intended { since, now, back }: Intended,
     ) -> Result<Step, ProviderError> {
         if found.table_status == Some(TableStatus::Deleting) {
             return Ok(self.wait(SOON, "waiting until the name is free"));
         }
-        let from = found.restore_summary.as_ref().and_then(|summary| summary.source_backup_arn.as_deref());
-        let ours = match (&found.table_status, from) {
+        let ours = match (&found.table_status, lineage(found)) {
             (_, Some(from)) => from == arn,
             (Some(TableStatus::Creating), None) => false,
             // The summary is gone once it is ACTIVE. Then it is ours if it was made just after we saw the name free, and is
             // as the restore would have made it.
             (_, None) => {
                 let capsule = if back { view.old_settings.as_deref() } else { Some(&self.plan.capsule) };
-                let created = found.creation_date_time.map_or(i64::MIN, |created| created.secs());
-                let in_time = (since - TOLERANCE..=since + ACTED_ON + TOLERANCE).contains(&created);
-                in_time && capsule.is_some_and(|capsule| Shape::of(capsule).misfit(found).is_none())
+                let created = found.creation_date_time.map_or(f64::MIN, |created| created.as_secs_f64());
+                let shortest = SHORTEST / self.config.time_scale;
+                is_in_time(created, since, now, shortest)
+                    && capsule.is_some_and(|capsule| Shape::of(capsule).misfit(found).is_none())
             }
         };
         match ours && view.old.as_deref() != Some(&table::identity(found)) {
@@ -206,4 +305,18 @@ fn overrides(
         call = call.billing_mode_override(BillingMode::PayPerRequest);
     }
     Ok(call.set_sse_specification_override(shape.key()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_created_before_or_long_after_the_intent_or_is_active_too_soon_is_not_what_was_asked_for() {
+        let in_time = |created, now| is_in_time(created, 1_000, now, SHORTEST);
+        assert!(in_time(1_002.5, 1_082) && in_time(1_060.0, 1_200) && in_time(990.0, 2_000));
+        assert!(!in_time(984.9, 1_100), "before");
+        assert!(!in_time(1_076.5, 1_200), "after");
+        assert!(!in_time(1_002.5, 1_003) && !in_time(1_002.5, 1_041), "no restore is as fast");
+    }
 }

@@ -42,6 +42,8 @@ impl Table<'_> {
             // Settings of T are not put on a table that is to go.
             Occupant::Ours { back: false, .. } if way == Way::Back => return Ok(did("stays so", &Fact::Nothing)),
             Occupant::Ours { back: false, .. } => &self.plan.capsule,
+            // Nor those of before on one that is to be replaced after all; and that one is not what was to be restored.
+            _ if way == Way::Forward => return Ok(did("stays so", &Fact::Nothing)),
             _ => match view.old_settings.as_deref() {
                 Some(capsule) => capsule,
                 None => return Ok(did("nothing to put back", &Fact::Nothing)),

@@ -63,7 +63,7 @@ pub fn runbook(request: &RunbookRequest<'_>) -> Result<String, ProviderError> {
     restore::keep_what_is_there(&mut script, request, &tables);
     restore::replace(&mut script, &tables);
     settings::put_back(&mut script, &tables);
-    restore::tail(&mut script, &tables, prepared);
+    restore::tail(&mut script, request, &tables, prepared);
     Ok(script.text())
 }
 

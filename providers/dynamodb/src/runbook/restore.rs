@@ -14,8 +14,10 @@ fn at_text(request: &RunbookRequest<'_>) -> String {
 }
 
 /// The copy's name in a restore by hand. In front of the table's, so that ScalarDB does not take it for one of its own.
-fn copy_name(table: &Table<'_>) -> String {
-    staging_name("runbook", table.name)
+fn copy_name(request: &RunbookRequest<'_>, table: &Table<'_>) -> String {
+    // What an id ends with tells it from every other: copies of two points must not meet.
+    let point = request.label.rsplit('-').next().unwrap_or(request.label);
+    staging_name(&format!("runbook-{point}"), table.name)
 }
 
 fn variable(number: usize) -> String {
@@ -68,7 +70,7 @@ pub(super) fn make_backups(script: &mut Script, request: &RunbookRequest<'_>, ta
     for table in tables {
         let command = Command::dynamodb("restore-table-to-point-in-time", &table.region)
             .with("--source-table-name", table.name)
-            .with("--target-table-name", &copy_name(table))
+            .with("--target-table-name", &copy_name(request, table))
             .with("--restore-date-time", &at_text(request));
         let command = match on_demand(table.settings) {
             true => command,
@@ -80,12 +82,12 @@ pub(super) fn make_backups(script: &mut Script, request: &RunbookRequest<'_>, ta
     script.part("Wait for the copies");
     for table in tables {
         let wait = Command::aws("dynamodb wait", "table-exists", &table.region);
-        script.run(wait.with("--table-name", &copy_name(table)));
+        script.run(wait.with("--table-name", &copy_name(request, table)));
     }
     script.part("Back the copies up; keep this shell open, it knows the ARNs from here on");
     for (number, table) in tables.iter().enumerate() {
         let command = Command::dynamodb("create-backup", &table.region)
-            .with("--table-name", &copy_name(table))
+            .with("--table-name", &copy_name(request, table))
             .with("--backup-name", &backup_name("runbook", request.label))
             .with("--query", "BackupDetails.BackupArn")
             .with("--output", "text");
@@ -107,6 +109,9 @@ fn backup_name(what: &str, label: &str) -> String {
 /// The way back, before anything is destroyed.
 pub(super) fn keep_what_is_there(script: &mut Script, request: &RunbookRequest<'_>, tables: &[Table<'_>]) {
     script.part("Stop every pod that uses these tables, now; then keep what is there");
+    script.remark(
+        "Wait for a minute after the last pod has stopped: a backup may lack what was written in the minute before it.",
+    );
     script.remark("A table that is gone already has nothing to keep: pass its command over.");
     let name = backup_name("before", request.label);
     for table in tables {
@@ -219,7 +224,7 @@ pub(super) fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-pub(super) fn tail(script: &mut Script, tables: &[Table<'_>], prepared: bool) {
+pub(super) fn tail(script: &mut Script, request: &RunbookRequest<'_>, tables: &[Table<'_>], prepared: bool) {
     script.part("Compare: each table ACTIVE, with its indexes, point-in-time recovery on");
     for table in tables {
         let query = "Table.[TableName,TableStatus,GlobalSecondaryIndexes[].IndexName]";
@@ -231,7 +236,7 @@ pub(super) fn tail(script: &mut Script, tables: &[Table<'_>], prepared: bool) {
         script.remark("When all is well, delete the copies:");
         for table in tables {
             let command = Command::dynamodb("delete-table", &table.region);
-            script.run(command.with("--table-name", &copy_name(table)));
+            script.run(command.with("--table-name", &copy_name(request, table)));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Restoring: a disaster, and every table back with data and settings; died, doubled, lost, refused, undone at every call.
 
+mod lost;
 mod matrix;
 mod trouble;
 mod world;

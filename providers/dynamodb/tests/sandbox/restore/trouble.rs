@@ -59,8 +59,12 @@ async fn a_look_changes_nothing_and_says_what_would_be_done() {
     assert!(of_b.contains("is not there"), "{of_b}");
     assert!(plan.warnings.iter().any(|warning| warning.contains("bank.newer") && warning.contains("kept")), "{plan:?}");
     assert_eq!(world.settings().await, before.0);
-    // Deletion protection is said to be what it is already.
-    assert_eq!(changes(&world.account) - before.1, 1);
+    assert_eq!(changes(&world.account), before.1, "not even to what it is already");
+    // And the right to change the table is still asked for.
+    let denied = world.account.db.deny("UpdateTable", A);
+    let refused = world.refused(DEFAULT).await;
+    assert!(refused.iter().any(|error| error.hint.contains("dynamodb:UpdateTable")), "{refused:?}");
+    world.account.db.remove(denied);
 }
 
 #[tokio::test]
@@ -236,20 +240,4 @@ async fn a_restored_table_is_ours_after_a_crash_even_when_its_lineage_can_no_lon
     run.finish(Way::Forward).await.unwrap();
     world.is_as_at_t(&run, "adopted late").await;
     assert_eq!(world.account.table_id(A).await, ours);
-}
-
-#[tokio::test]
-async fn there_is_no_way_back_without_any_backup_and_that_is_said_before_anything_is_turned() {
-    let world = World::new().await;
-    world.account.pitr_off(B).await;
-    let options = RestoreOptions { safety_backup: false, ..DEFAULT };
-    let mut run = world.run(options).await;
-    let restorer = world.restorer().await;
-    let unit = run.units.iter().find(|unit| unit.name == B).cloned().unwrap();
-    run.until(B, "delete").await.unwrap();
-    restorer.way_back(&Context::default(), &unit, &run.state(B)).await.unwrap();
-    run.until(B, "deleted").await.unwrap();
-    let error = restorer.way_back(&Context::default(), &unit, &run.state(B)).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::WrongState);
-    assert!(error.hint.contains("finish the restore"), "{error:?}");
 }

@@ -348,6 +348,8 @@ pub struct Run {
     fence: Counting,
     /// Every call is made twice; the second answer counts.
     pub twice: bool,
+    /// What was found is lost on purpose: nobody asks where it is.
+    pub loses: bool,
     /// Looked at after every call.
     old: BTreeMap<String, String>,
 }
@@ -355,7 +357,7 @@ pub struct Run {
 impl Run {
     fn new(account: Arc<Account>, work: Arc<dyn DurableWork>, units: Vec<Unit>) -> Run {
         let (journal, fence, old) = (BTreeMap::new(), Counting(AtomicUsize::new(0)), BTreeMap::new());
-        Run { account, work, units, journal, fence, twice: false, old }
+        Run { account, work, units, journal, fence, twice: false, loses: false, old }
     }
 
     /// How often the right to destroy was asked for.
@@ -411,7 +413,8 @@ impl Run {
         self.work.step(&Context::default(), way, unit, &entry.state, act).await
     }
 
-    fn store(&mut self, name: &str, outcome: Result<Step, ProviderError>) -> Result<(), ProviderError> {
+    /// Keeps an answer, as the log does.
+    pub fn store(&mut self, name: &str, outcome: Result<Step, ProviderError>) -> Result<(), ProviderError> {
         let entry = self.journal.entry(name.to_owned()).or_default();
         let (record, done, failed) = match outcome {
             Ok(Step::Intend(intent)) => {
@@ -438,6 +441,10 @@ impl Run {
 
     /// Until this fact is recorded of a table, or this is intended.
     pub async fn until(&mut self, name: &str, wanted: &str) -> Result<(), ProviderError> {
+        self.until_on(Way::Forward, name, wanted).await
+    }
+
+    pub async fn until_on(&mut self, way: Way, name: &str, wanted: &str) -> Result<(), ProviderError> {
         for _ in 0..ENDLESS {
             let entry = self.journal.get(name);
             let said = entry.and_then(|entry| entry.state.records.last()).map(|record| record.what["fact"] == wanted);
@@ -446,7 +453,7 @@ impl Run {
                 return Ok(());
             }
             let unit = self.units.iter().find(|unit| unit.name == name).cloned().unwrap();
-            let outcome = self.call(Way::Forward, &unit).await;
+            let outcome = self.call(way, &unit).await;
             let waits = matches!(outcome, Ok(Step::Wait { .. }) | Err(_));
             self.store(name, outcome)?;
             if waits {
@@ -459,6 +466,13 @@ impl Run {
     /// Turns the run round, as an abort does.
     pub fn turn(&mut self) {
         self.journal.values_mut().for_each(|entry| entry.done = false);
+    }
+
+    /// Whether a table can still be put back.
+    pub async fn way_back(&self, restorer: &Restorer, name: &str) -> Result<(), ProviderError> {
+        let entry = self.journal.get(name).cloned().unwrap_or_default();
+        let unit = self.units.iter().find(|unit| unit.name == name).unwrap();
+        restorer.way_back(&Context::default(), unit, &entry.state, entry.intent.as_ref()).await
     }
 
     fn is_done(&self, name: &str) -> bool {
@@ -499,15 +513,29 @@ impl Run {
 
     /// The data that was found exists as the table itself, or as a backup of it.
     async fn nothing_is_nowhere(&self) {
-        for (name, id) in &self.old {
-            let table = self.account.call("DescribeTable", json!({ "TableName": name })).await;
-            let deleting = |table: &Value| table["Table"]["TableStatus"] == "DELETING";
-            let lives = table.is_ok_and(|table| table["Table"]["TableId"] == *id && !deleting(&table));
-            let list = json!({ "TableName": name, "BackupType": "ALL" });
-            let backups = self.account.ok("ListBackups", list).await["BackupSummaries"].clone();
-            let is_safe = |backup: &Value| backup["TableId"] == *id && backup["BackupStatus"] == "AVAILABLE";
-            let kept = backups.as_array().unwrap().iter().any(is_safe);
-            assert!(lives || kept, "the data of {name} ({id}) is nowhere: {backups:#}");
+        for (name, id) in self.old.iter().filter(|_| !self.loses) {
+            // The backup that DynamoDB makes by itself of a table that is deleted shows only when the table is gone.
+            let mut is_somewhere = false;
+            for _ in 0..20 {
+                is_somewhere = self.is_somewhere(name, id).await;
+                if is_somewhere {
+                    break;
+                }
+                self.account.pass(Duration::from_millis(20)).await;
+            }
+            assert!(is_somewhere, "the data of {name} ({id}) is nowhere");
         }
+    }
+
+    async fn is_somewhere(&self, name: &str, id: &str) -> bool {
+        let table = self.account.call("DescribeTable", json!({ "TableName": name })).await;
+        let deleting = |table: &Value| table["Table"]["TableStatus"] == "DELETING";
+        if table.is_ok_and(|table| table["Table"]["TableId"] == *id && !deleting(&table)) {
+            return true;
+        }
+        let list = json!({ "TableName": name, "BackupType": "ALL" });
+        let backups = self.account.ok("ListBackups", list).await["BackupSummaries"].clone();
+        let is_safe = |backup: &Value| backup["TableId"] == *id && backup["BackupStatus"] == "AVAILABLE";
+        backups.as_array().unwrap().iter().any(is_safe)
     }
 }
