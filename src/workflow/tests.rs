@@ -1,6 +1,7 @@
 //! The engine on work that is a few counters: dying, losing, waiting, two at once.
 
 mod fake;
+mod kinds;
 mod matrix;
 mod owners;
 mod turned;
@@ -63,7 +64,8 @@ async fn drive(
     options: &Options,
 ) -> Result<Ended, Failure> {
     let jobs = [fake.job()];
-    work(catalog, id, &order(way), &jobs, options, &CancellationToken::new(), &mut |_| {}).await
+    let order = Order { kind: fake.kind, ..order(way) };
+    work(catalog, id, &order, &jobs, options, &CancellationToken::new(), &mut |_| {}).await
 }
 
 async fn phase(catalog: &Catalog, id: &PointId) -> Phase {

@@ -32,9 +32,33 @@ pub(crate) struct Faulty {
     inner: InMemory,
     faults: Mutex<VecDeque<Fault>>,
     pub(crate) always: Mutex<Option<Fault>>,
+    pub(crate) dies: Mutex<Option<Death>>,
+}
+
+/// At one of the next writes its process dies: nobody hears of it any more.
+#[derive(Debug)]
+pub(crate) struct Death {
+    /// How many writes until then, itself included.
+    pub(crate) writes: usize,
+    /// Whether it was stored all the same.
+    pub(crate) stored: bool,
+    /// Is told when it happens.
+    pub(crate) told: tokio::sync::mpsc::UnboundedSender<()>,
 }
 
 impl Faulty {
+    /// Whether the process dies at this write.
+    fn dies_now(&self) -> Option<Death> {
+        let mut dies = self.dies.lock().unwrap();
+        let mut death = dies.take()?;
+        death.writes -= 1;
+        if death.writes == 0 {
+            return Some(death);
+        }
+        *dies = Some(death);
+        None
+    }
+
     /// For the next few hundred writes.
     pub(crate) fn lose_every_other_answer(&self) {
         let mut faults = self.faults.lock().unwrap();
@@ -57,6 +81,13 @@ impl ObjectStore for Faulty {
     async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let fault = self.faults.lock().unwrap().pop_front().or(*self.always.lock().unwrap());
         let no_answer = || Error::Generic { store: "faulty", source: "connection reset".into() };
+        if let Some(death) = self.dies_now() {
+            if death.stored {
+                self.inner.put_opts(at, payload, options).await?;
+            }
+            death.told.send(()).unwrap();
+            return std::future::pending().await;
+        }
         match fault {
             None => self.inner.put_opts(at, payload, options).await,
             Some(Fault::AnswerLost) => self.inner.put_opts(at, payload, options).await.and(Err(no_answer())),
@@ -111,7 +142,12 @@ fn options(access: Access) -> Options {
 }
 
 pub(crate) async fn faulty() -> (Catalog, Arc<Faulty>) {
-    let store = Arc::new(Faulty { inner: InMemory::new(), faults: Mutex::default(), always: Mutex::default() });
+    let store = Arc::new(Faulty {
+        inner: InMemory::new(),
+        faults: Mutex::default(),
+        always: Mutex::default(),
+        dies: Mutex::default(),
+    });
     let catalog = Catalog::in_store(store.clone(), "faulty:", options(Access::Write)).await.unwrap();
     (catalog, store)
 }
@@ -227,6 +263,7 @@ async fn a_store_that_creates_twice_cannot_carry_a_catalog() {
         inner: InMemory::new(),
         faults: Mutex::default(),
         always: Mutex::new(Some(Fault::Overwritten)),
+        dies: Mutex::default(),
     });
     let error = Catalog::in_store(store.clone(), "s3://bucket/x", options(Access::Write)).await.unwrap_err();
     assert_eq!(error.kind, CatalogErrorKind::NotCreateOnly);
@@ -244,7 +281,8 @@ async fn opening_for_writing_tells_why_it_cannot() {
         (Fault::Io(95), CatalogErrorKind::NotCreateOnly),
     ] {
         let always = Mutex::new(Some(fault));
-        let store = Arc::new(Faulty { inner: InMemory::new(), faults: Mutex::default(), always });
+        let store =
+            Arc::new(Faulty { inner: InMemory::new(), faults: Mutex::default(), always, dies: Mutex::default() });
         let error = Catalog::in_store(store, "faulty:", options(Access::Write)).await.unwrap_err();
         assert_eq!(error.kind, kind, "{fault:?}: {error}");
     }

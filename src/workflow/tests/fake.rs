@@ -1,6 +1,7 @@
-//! Work whose world is a few counters: make a thing, wait while it grows, done. Back: remove it.
+//! Work whose world is a few counters: make a thing, wait while it grows, done. Back: remove it, which is also what retention
+//! does, forward.
 
-use super::Job;
+use super::{Job, RunKind};
 use provider_api::{
     Act, Context, DurableWork, ErrorKind, Intent, Poll, ProviderError, Record, Step, Unit, UnitState, Way,
 };
@@ -43,6 +44,12 @@ pub(super) struct Fake {
     world: Mutex<World>,
     units: Vec<Unit>,
     slots: usize,
+    /// What the runs are called. Retention begins with everything made, and removes it.
+    pub(super) kind: RunKind,
+    /// Every call is made twice; the second answer counts.
+    pub(super) twice: std::sync::atomic::AtomicBool,
+    /// The call of this number, counted from one, ends in this.
+    pub(super) at_call: Mutex<Option<(usize, Trouble)>>,
     /// Told of every step: its number, and whether it comes before or after the deed.
     pub(super) hook: Mutex<Option<tokio::sync::mpsc::UnboundedSender<usize>>>,
     /// Before a deed, between the fence and the deed: waits for this.
@@ -53,16 +60,29 @@ pub(super) struct Fake {
 impl Fake {
     /// The last unit comes after the first.
     pub(super) fn new(units: usize, slots: usize) -> Arc<Fake> {
+        Fake::of(RunKind::Prepare, units, slots)
+    }
+
+    /// The same, for runs of this kind.
+    pub(super) fn of(kind: RunKind, units: usize, slots: usize) -> Arc<Fake> {
         let unit = |n: usize| Unit {
             name: format!("u{n:02}"),
             id: format!("id{n}"),
             after: if n > 0 && n + 1 == units { vec!["u00".to_owned()] } else { Vec::new() },
             what: serde_json::Value::Null,
         };
+        let units: Vec<Unit> = (0..units).map(unit).collect();
+        let mut world = World::default();
+        if kind == RunKind::Prune {
+            world.made = units.iter().map(|unit| (unit.name.clone(), 1)).collect();
+        }
         Arc::new(Fake {
-            world: Mutex::default(),
-            units: (0..units).map(unit).collect(),
+            world: Mutex::new(world),
+            units,
             slots,
+            kind,
+            twice: false.into(),
+            at_call: Mutex::default(),
             hook: Mutex::default(),
             gate: tokio::sync::Semaphore::new(0),
             gated: false.into(),
@@ -82,8 +102,18 @@ impl Fake {
     }
 
     fn troubled(&self, unit: &str) -> Result<(), ProviderError> {
+        let mut at_call = self.at_call.lock().unwrap();
+        let mut now = match at_call.take() {
+            Some((1, trouble)) => trouble,
+            Some((calls, trouble)) => {
+                *at_call = Some((calls - 1, trouble));
+                Trouble::None
+            }
+            None => Trouble::None,
+        };
         let mut world = self.world();
-        let trouble = world.trouble.entry(unit.to_owned()).or_default();
+        let of_unit = world.trouble.entry(unit.to_owned()).or_default();
+        let trouble = if now == Trouble::None { of_unit } else { &mut now };
         let error = |kind| Err(ProviderError::new(kind, format!("{unit} is in trouble"), "mend it"));
         match trouble {
             Trouble::None | Trouble::Passing(0) => Ok(()),
@@ -168,6 +198,22 @@ impl DurableWork for Fake {
         state: &UnitState,
         act: Option<Act<'_>>,
     ) -> Result<Step, ProviderError> {
+        if self.twice.load(std::sync::atomic::Ordering::SeqCst) {
+            self.one_step(way, unit, state, act).await?;
+        }
+        self.one_step(way, unit, state, act).await
+    }
+}
+
+impl Fake {
+    async fn one_step(
+        &self,
+        way: Way,
+        unit: &Unit,
+        state: &UnitState,
+        act: Option<Act<'_>>,
+    ) -> Result<Step, ProviderError> {
+        let way = if self.kind == RunKind::Prune { Way::Back } else { way };
         self.tell();
         tokio::task::yield_now().await;
         self.troubled(&unit.name)?;

@@ -1,11 +1,11 @@
-//! Killed at every step, and at every write of the log.
+//! Killed at every step; a catalog that goes away, for a while or for good.
 
 use super::*;
 use crate::catalog::tests::faults::{Fault, faulty};
 use tokio::sync::mpsc::unbounded_channel;
 
 /// Drives until the world has seen this many steps, and then is gone, with everything under way. Says whether it ended first.
-async fn killed_at(catalog: &Catalog, id: &PointId, way: Way, fake: &Arc<Fake>, step: usize) -> bool {
+pub(super) async fn killed_at(catalog: &Catalog, id: &PointId, way: Way, fake: &Arc<Fake>, step: usize) -> bool {
     let (sender, mut steps) = unbounded_channel();
     fake.world().steps = 0;
     *fake.hook.lock().unwrap() = Some(sender);

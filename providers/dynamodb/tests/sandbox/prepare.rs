@@ -1,6 +1,6 @@
 //! Preparing: the conformance suite with real lags, what a backup holds, and every trouble by name.
 
-use crate::support::{Account, lag};
+use crate::support::{Account, disturbances, fault, lag, pause};
 use provider_api::conformance::{Left, WorkWorld, World};
 use provider_api::{
     Act, BackupProvider, Context, DurableWork, ErrorKind, Fence, Intent, PrepareRequest, ProviderError, RecordedSet,
@@ -69,10 +69,6 @@ fn base64(byte: u8) -> String {
     format!("{}{}==", letter(byte >> 2), letter((byte & 3) << 4))
 }
 
-fn fault(operation: &str, effect: Effect) -> Fault {
-    Fault { operation: operation.to_owned(), table: "*".to_owned(), times: Some(1), effect }
-}
-
 #[async_trait::async_trait]
 impl WorkWorld for Account {
     async fn left(&self) -> Left {
@@ -101,16 +97,7 @@ impl WorkWorld for Account {
 
     async fn disturb(&self, way: usize) -> Option<String> {
         let changes = ["RestoreTableToPointInTime", "CreateBackup", "DeleteTable", "DeleteBackup", "DescribeBackup"];
-        let error =
-            |code: &str, status: u16| Effect::Error(ServiceError::new(code, "as told by the test").with_status(status));
-        let effects = [
-            Effect::DropAnswer,
-            Effect::DropRequest,
-            Effect::Delay(Duration::from_secs(30)),
-            error("InternalServerError", 500),
-            error("ThrottlingException", 400),
-            error("LimitExceededException", 400),
-        ];
+        let effects = disturbances();
         let (operation, effect) = (changes.get(way / effects.len())?, effects[way % effects.len()].clone());
         let how = format!("{operation}: {effect:?}");
         self.db.inject(fault(operation, effect));
@@ -120,11 +107,7 @@ impl WorkWorld for Account {
 
 /// Real lags, a sixtieth as long.
 pub fn lagging() -> Account {
-    thread_local!(static PAUSED: std::cell::Cell<Option<tokio::runtime::Id>> = const { std::cell::Cell::new(None) });
-    let this = Some(tokio::runtime::Handle::current().id());
-    if PAUSED.replace(this) != this {
-        tokio::time::pause();
-    }
+    pause();
     Account::with_lags(Clock::tokio(), vec![0], Lags::default())
 }
 

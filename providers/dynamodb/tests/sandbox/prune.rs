@@ -1,29 +1,15 @@
 //! Retention: what was recorded goes, nothing else, whatever dies or is lost on the way.
 
 use crate::prepare::lagging;
-use crate::support::{Account, lag};
-use provider_api::conformance::World;
-use provider_api::{
-    Act, BackupProvider, Context, ErrorKind, Fence, Intent, MadeSet, PrepareRequest, ProviderError, Pruner,
-    RecordedSet, RestoreTime, Step, Unit, UnitState, Way,
-};
+use crate::restore::world::{Run, World};
+use crate::support::{Account, disturbances, error, fault};
+use provider_api::{BackupProvider, Context, DurableWork, ErrorKind, MadeSet, Pruner, Unit, UnitState, Way};
 use serde_json::json;
 use std::sync::Arc;
-use std::time::Duration;
-use stillpoint_sandbox::dynamodb::{Effect, Fault, ServiceError};
-
-struct Free;
-
-#[async_trait::async_trait]
-impl Fence for Free {
-    async fn pass(&self) -> Result<(), ProviderError> {
-        Ok(())
-    }
-}
 
 /// Two tables with a backup each, made as `prepare` makes them, and backups of others beside them.
 struct Prepared {
-    account: Account,
+    account: Arc<Account>,
     made: Vec<MadeSet>,
     pruner: Pruner,
 }
@@ -31,58 +17,13 @@ struct Prepared {
 async fn prepared() -> Prepared {
     let account = lagging();
     account.scalardb(2).await;
-    let provider = Arc::new(account.provider().await);
-    let context = Context::default();
-    let sets = provider.discover(&context).await.unwrap().data_sets;
-    let sets: Vec<_> = sets.into_iter().filter(|set| set.name.starts_with("bank.")).collect();
-    let confirmed = provider.confirm(&context, &sets).await.unwrap();
-    let ids: Vec<_> = confirmed.into_iter().map(|set| RecordedSet { name: set.name, id: set.id }).collect();
-    let capsules = provider.capture(&context, &sets).await.unwrap();
-    let at = RestoreTime(account.now().await.0 / 1_000_000_000);
-    account.pass(lag() + Duration::from_secs(2)).await;
-    let preparer = Arc::clone(&provider).preparer().unwrap();
-    let request = PrepareRequest { label: "p", at, sets: &ids, capsules: &capsules };
-    let mut made = Vec::new();
-    for unit in preparer.units(&request).unwrap() {
-        let mut journal = Journal::default();
-        while !journal.done {
-            let act = journal.intent.as_ref().map(|intent| Act { intent, fence: &Free });
-            let outcome = preparer.step(&context, Way::Forward, &unit, &journal.state, act).await;
-            journal.store(outcome, &account).await;
-        }
-        made.push(MadeSet { name: unit.name, id: unit.id, runs: vec![journal.state] });
-    }
-    for name in ["bank.account0000", "bank.account0001"] {
+    let names = ["bank.account0000", "bank.account0001"];
+    let World { account, made, .. } = World::of(account, &names).await;
+    for name in names {
         account.ok("CreateBackup", json!({ "TableName": name, "BackupName": "safety" })).await;
     }
-    let pruner = provider.pruner().unwrap();
+    let pruner = Arc::new(account.provider().await).pruner().unwrap();
     Prepared { account, made, pruner }
-}
-
-#[derive(Debug, Default)]
-struct Journal {
-    state: UnitState,
-    intent: Option<Intent>,
-    done: bool,
-}
-
-impl Journal {
-    async fn store(&mut self, outcome: Result<Step, ProviderError>, account: &Account) {
-        match outcome {
-            Ok(Step::Intend(intent)) => self.intent = Some(intent),
-            Ok(Step::Did(record)) => {
-                self.intent = None;
-                self.state.records.push(record);
-            }
-            Ok(Step::Done(record)) => {
-                self.state.records.push(record);
-                self.done = true;
-            }
-            Ok(Step::Wait { .. }) => account.pass(Duration::from_secs(1)).await,
-            Err(error) if error.retryable => account.pass(Duration::from_secs(1)).await,
-            other => panic!("{other:?}"),
-        }
-    }
 }
 
 impl Prepared {
@@ -90,29 +31,10 @@ impl Prepared {
         self.pruner.units(&self.made).unwrap()
     }
 
-    async fn step(&self, unit: &Unit, journal: &Journal) -> Result<Step, ProviderError> {
-        let act = journal.intent.as_ref().map(|intent| Act { intent, fence: &Free });
-        self.pruner.step(&Context::default(), Way::Forward, unit, &journal.state, act).await
-    }
-
-    /// Prunes everything; the outcome of the call of this number is lost with its process.
-    async fn prune(&self, killed_at: usize, twice: bool) -> usize {
-        let mut calls = 0;
-        for unit in self.units() {
-            let mut journal = Journal::default();
-            while !journal.done {
-                let mut outcome = self.step(&unit, &journal).await;
-                if twice {
-                    outcome = self.step(&unit, &journal).await;
-                }
-                calls += 1;
-                assert!(calls < 500, "{journal:?}");
-                if calls != killed_at {
-                    journal.store(outcome, &self.account).await;
-                }
-            }
-        }
-        calls
+    /// A run of which nothing is done.
+    fn run(&self) -> Run {
+        let work = Arc::clone(&self.pruner) as Arc<dyn DurableWork>;
+        Run::new(Arc::clone(&self.account), work, self.units())
     }
 
     /// Names of the backups that are there.
@@ -123,46 +45,37 @@ impl Prepared {
 }
 
 #[tokio::test]
-async fn killed_at_any_call_and_every_call_twice_only_what_was_recorded_is_gone() {
-    let mut killed_at = 0;
-    loop {
+async fn killed_at_any_step_and_every_step_twice_only_what_was_recorded_is_gone() {
+    for steps in 1.. {
         let prepared = prepared().await;
         assert_eq!(prepared.names().await.len(), 4);
-        let calls = prepared.prune(killed_at, killed_at % 2 == 1).await;
-        assert_eq!(prepared.names().await, ["safety", "safety"], "killed at {killed_at}");
+        let mut run = prepared.run();
+        run.twice = steps % 2 == 0;
+        let ended = run.drive(Way::Forward, steps).await.unwrap();
+        run.finish(Way::Forward).await.unwrap();
+        assert_eq!(prepared.names().await, ["safety", "safety"], "killed at {steps}");
         assert_eq!(prepared.account.tables().await.iter().filter(|name| name.starts_with("bank.")).count(), 2);
-        killed_at += 1;
-        if killed_at > calls {
-            break;
+        prepared.account.nothing_lost();
+        if ended {
+            assert!(steps > 6, "{steps}");
+            return;
         }
     }
-    assert!(killed_at > 6, "{killed_at}");
 }
 
 #[tokio::test]
 async fn lost_answers_refusals_and_backups_in_use_are_gone_through() {
-    let error =
-        |code: &str, status: u16| Effect::Error(ServiceError::new(code, "as told by the test").with_status(status));
-    let effects = [
-        Effect::DropAnswer,
-        Effect::DropRequest,
-        Effect::Delay(Duration::from_secs(30)),
-        error("InternalServerError", 500),
-        error("ThrottlingException", 400),
-        error("LimitExceededException", 400),
-        error("BackupInUseException", 400),
-    ];
     let prepared = prepared().await;
     for operation in ["DeleteBackup", "DescribeBackup"] {
-        // A look is never refused because the backup is in use.
-        let fits = effects.len() - usize::from(operation == "DescribeBackup");
-        for effect in &effects[..fits] {
-            let (operation, table) = (operation.to_owned(), "*".to_owned());
-            prepared.account.db.inject(Fault { operation, table, times: Some(1), effect: effect.clone() });
+        for effect in disturbances() {
+            prepared.account.db.inject(fault(operation, effect));
         }
     }
-    prepared.prune(0, false).await;
+    // A look is never refused because the backup is in use.
+    prepared.account.db.inject(fault("DeleteBackup", error("BackupInUseException", 400)));
+    prepared.run().finish(Way::Forward).await.unwrap();
     assert_eq!(prepared.names().await, ["safety", "safety"]);
+    prepared.account.nothing_lost();
 }
 
 #[tokio::test]
@@ -178,7 +91,7 @@ async fn a_backup_that_is_gone_already_is_done_and_is_missed_before() {
     let missing = prepared.pruner.missing(&context, &prepared.made).await.unwrap();
     assert_eq!(missing.len(), 1);
     assert!(missing[0].1.contains(ours[0]["BackupArn"].as_str().unwrap()), "{missing:?}");
-    prepared.prune(0, false).await;
+    prepared.run().finish(Way::Forward).await.unwrap();
     assert_eq!(prepared.names().await, ["safety", "safety"]);
     // Nothing of what was removed by an abort is planned again.
     let undone = MadeSet { runs: vec![UnitState::default()], ..prepared.made[0].clone() };
@@ -192,9 +105,9 @@ async fn a_plan_that_names_another_table_s_backup_deletes_nothing() {
     let safety = prepared.account.backups().await;
     let safety = safety.iter().find(|backup| backup["BackupName"] == "safety").unwrap();
     unit.what[0]["arn"] = safety["BackupArn"].clone();
-    let mut journal = Journal::default();
-    journal.store(prepared.step(&unit, &journal).await, &prepared.account).await;
-    let error = prepared.step(&unit, &journal).await.unwrap_err();
+    let work = Arc::clone(&prepared.pruner) as Arc<dyn DurableWork>;
+    let mut run = Run::new(Arc::clone(&prepared.account), work, vec![unit.clone()]);
+    let error = run.finish(Way::Forward).await.unwrap_err();
     assert_eq!((error.kind, error.retryable), (ErrorKind::WrongState, false), "{error:?}");
     assert!(error.message.contains("left alone"), "{}", error.message);
     assert_eq!(prepared.names().await.len(), 4);

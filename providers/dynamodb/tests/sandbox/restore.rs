@@ -3,12 +3,12 @@
 mod lost;
 mod matrix;
 mod trouble;
-mod world;
+pub mod world;
 
 use crate::support::Account;
 use provider_api::{RestoreOptions, Way};
 use serde_json::json;
-use world::{A, B, World};
+use world::{A, B, DIGITS, LARGEST, World};
 
 #[tokio::test]
 async fn every_table_comes_back_with_the_data_of_t_its_indexes_and_its_settings() {
@@ -38,6 +38,10 @@ async fn items_of_every_type_sort_keys_pages_and_empty_tables_come_back_byte_for
     world::ledger(&account).await;
     let world = World::of(account, &["bank.ledger", "bank.account0000"]).await;
     let before = world.data().await;
+    assert_eq!(before["bank.ledger"].as_array().unwrap().len(), 2_000);
+    assert_eq!(before["bank.account0000"], json!([]), "an empty table is one of them");
+    let first = world.account.ok("Scan", json!({ "TableName": "bank.ledger" })).await;
+    assert!(first["LastEvaluatedKey"].is_object(), "one page does not hold them");
     for n in 0..500 {
         let key = json!({ "p": { "B": "AAE=" }, "s": { "N": n.to_string() } });
         world.account.ok("DeleteItem", json!({ "TableName": "bank.ledger", "Key": key })).await;
@@ -46,11 +50,22 @@ async fn items_of_every_type_sort_keys_pages_and_empty_tables_come_back_byte_for
     let mut run = world.run(RestoreOptions::default()).await;
     run.finish(Way::Forward).await.unwrap();
     assert_eq!(world.data().await, before);
-    let query = json!({
-        "TableName": "bank.ledger", "IndexName": "by_t", "KeyConditionExpression": "t = :t",
-        "ExpressionAttributeValues": { ":t": { "S": "t7" } }, "Select": "COUNT",
-    });
-    assert_eq!(world.account.ok("Query", query).await["Count"], 20, "the index is there, and holds what it should");
+    for (index, condition) in [("by_t", "t = :t"), ("by_p_t", "p = :p AND t = :t")] {
+        let mut values = json!({ ":t": { "S": "t7" }, ":p": { "B": "AAE=" } });
+        if index == "by_t" {
+            values.as_object_mut().unwrap().remove(":p");
+        }
+        let query = json!({
+            "TableName": "bank.ledger", "IndexName": index, "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": values, "Select": "COUNT",
+        });
+        assert_eq!(world.account.ok("Query", query).await["Count"], 20, "{index} is there, and holds what it should");
+    }
+    let get =
+        |n: u32| json!({ "TableName": "bank.ledger", "Key": { "p": { "B": "AAE=" }, "s": { "N": n.to_string() } } });
+    assert_eq!(world.account.ok("GetItem", get(8)).await["Item"]["digits"]["N"], DIGITS, "not rounded on the way in");
+    let largest = world.account.ok("GetItem", get(7)).await["Item"]["large"]["S"].as_str().unwrap().len();
+    assert!(largest > LARGEST - 20, "{largest}");
 }
 
 #[tokio::test]

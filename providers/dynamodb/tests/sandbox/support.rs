@@ -12,14 +12,43 @@ use bytes::Bytes;
 use provider_api::Mono;
 use provider_dynamodb::{Config, DynamoDbProvider, MonoSource};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use stillpoint_sandbox::clock::Clock;
-use stillpoint_sandbox::dynamodb::{self as sandbox, DynamoDb, Lags, ServiceError};
+use stillpoint_sandbox::dynamodb::{self as sandbox, DynamoDb, Effect, Fault, Lags, ServiceError};
+use tokio::sync::Notify;
 
 /// One way of a request in simulated time.
 const ONE_WAY: Duration = Duration::from_millis(2);
+
+/// What becomes of one call.
+#[derive(Clone, Debug)]
+pub enum Strike {
+    /// The process that makes it dies before it is sent.
+    DiesBefore,
+    /// It is carried out, and the process dies before it hears of that.
+    DiesAfter,
+    /// It goes wrong.
+    Has(Effect),
+}
+
+#[derive(Debug, Default)]
+struct Strikes {
+    next: Option<(usize, Strike)>,
+    struck: bool,
+    /// Operations of all calls.
+    seen: Vec<String>,
+}
+
+impl Strikes {
+    fn due(&mut self, operation: &str) -> Option<Strike> {
+        self.seen.push(operation.to_owned());
+        let (_, strike) = self.next.take_if(|(call, _)| *call == self.seen.len() - 1)?;
+        self.struck = true;
+        Some(strike)
+    }
+}
 
 /// The sandbox as an HTTP client for the SDK: no socket, time from tokio, one front end after the other.
 #[derive(Clone, Debug)]
@@ -27,12 +56,37 @@ pub struct Below {
     front_ends: Arc<Vec<DynamoDb>>,
     turn: Arc<AtomicUsize>,
     pub stalled: Arc<AtomicBool>,
+    strikes: Arc<Mutex<Strikes>>,
+    died: Arc<Notify>,
 }
 
 impl Below {
     pub fn new(db: &DynamoDb, offsets_ns: &[i64]) -> Self {
         let front_ends = offsets_ns.iter().map(|&offset| db.front_end(offset)).collect();
-        Self { front_ends: Arc::new(front_ends), turn: Arc::default(), stalled: Arc::default() }
+        let front_ends = Arc::new(front_ends);
+        Self {
+            front_ends,
+            turn: Arc::default(),
+            stalled: Arc::default(),
+            strikes: Arc::default(),
+            died: Arc::default(),
+        }
+    }
+
+    /// Something becomes of the call of this number, counted from nought, from now on.
+    pub fn strike(&self, call: usize, strike: Strike) {
+        *self.strikes.lock().unwrap() = Strikes { next: Some((call, strike)), ..Strikes::default() };
+    }
+
+    /// The operations of all calls since then, and whether it came to the strike; no call is struck any more.
+    pub fn calm(&self) -> (Vec<String>, bool) {
+        let Strikes { seen, struck, .. } = std::mem::take(&mut *self.strikes.lock().unwrap());
+        (seen, struck)
+    }
+
+    /// Ends when a call was struck that its process did not survive. Whoever waits for this drops what made the call.
+    pub async fn died(&self) {
+        self.died.notified().await;
     }
 
     async fn answer(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
@@ -44,12 +98,59 @@ impl Below {
             std::future::pending::<()>().await;
         }
         let turn = self.turn.fetch_add(1, Ordering::SeqCst);
-        let answer = self.front_ends[turn % self.front_ends.len()].exchange(request).await;
+        let front_end = &self.front_ends[turn % self.front_ends.len()];
+        let operation = operation(&request);
+        let strike = self.strikes.lock().unwrap().due(&operation);
+        match &strike {
+            Some(Strike::DiesBefore) => self.dies().await,
+            Some(Strike::Has(effect)) => {
+                front_end.inject(fault("*", effect.clone()));
+            }
+            Some(Strike::DiesAfter) | None => {}
+        }
+        let answer = front_end.exchange(request).await;
+        if let Some(Strike::DiesAfter) = strike {
+            self.dies().await;
+        }
         let response = answer.map_err(|error| failed(&error.to_string()))?;
         tokio::time::sleep(ONE_WAY).await;
         HttpResponse::try_from(response.map(|body| SdkBody::from(body.to_vec())))
             .map_err(|error| failed(&error.to_string()))
     }
+
+    async fn dies(&self) {
+        self.died.notify_one();
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The operation that a request asks for: by its header, or, in the newer protocol, by the end of its path.
+fn operation(request: &http::Request<Bytes>) -> String {
+    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+    let name = target.and_then(|target| target.rsplit('.').next());
+    name.or_else(|| request.uri().path().rsplit('/').next()).unwrap_or_default().to_owned()
+}
+
+/// The next call of this operation goes wrong.
+pub fn fault(operation: &str, effect: Effect) -> Fault {
+    Fault { operation: operation.to_owned(), table: "*".to_owned(), times: Some(1), effect }
+}
+
+/// The service's answer is this error.
+pub fn error(code: &str, status: u16) -> Effect {
+    Effect::Error(ServiceError::new(code, "as told by the test").with_status(status))
+}
+
+/// What can become of a call and pass.
+pub fn disturbances() -> Vec<Effect> {
+    vec![
+        Effect::DropAnswer,
+        Effect::DropRequest,
+        Effect::Delay(Duration::from_secs(30)),
+        error("InternalServerError", 500),
+        error("ThrottlingException", 400),
+        error("LimitExceededException", 400),
+    ]
 }
 
 impl HttpConnector for Below {
@@ -65,6 +166,7 @@ impl HttpClient for Below {
 }
 
 /// A sandboxed account and the client below the SDK.
+#[derive(Debug)]
 pub struct Account {
     pub db: DynamoDb,
     pub clock: Clock,
@@ -205,6 +307,15 @@ impl Account {
             self.describe(&metadata, name).await;
         }
         names
+    }
+}
+
+/// Pauses tokio's clock, unless this test has paused it before.
+pub fn pause() {
+    thread_local!(static PAUSED: std::cell::Cell<Option<tokio::runtime::Id>> = const { std::cell::Cell::new(None) });
+    let this = Some(tokio::runtime::Handle::current().id());
+    if PAUSED.replace(this) != this {
+        tokio::time::pause();
     }
 }
 

@@ -1,7 +1,7 @@
 //! What must not go, what must not be taken for ours, and ways back that are lost: forward is then the way out.
 
-use super::world::{A, B, Run, World, error};
-use crate::support::{Account, TIME_SCALE, table};
+use super::world::{A, B, Run, World};
+use crate::support::{Account, TIME_SCALE, error, table};
 use provider_api::conformance::World as _;
 use provider_api::{ErrorKind, ProviderError, RestoreOptions, Step, Unit, Way};
 use serde_json::json;

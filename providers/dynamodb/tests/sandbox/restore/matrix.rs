@@ -1,6 +1,7 @@
 //! Died at every call, made twice, lost, refused, undone: the end is the same.
 
-use super::world::{A, B, World, error};
+use super::world::{A, B, World};
+use crate::support::error;
 use provider_api::{RestoreOptions, Way};
 use std::time::Duration;
 use stillpoint_sandbox::dynamodb::Effect;

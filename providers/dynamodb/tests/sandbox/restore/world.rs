@@ -1,10 +1,11 @@
 //! A sandboxed account with a prepared point, and a restore of it that is driven by hand.
 
-use crate::support::{Account, lag};
+use crate::support::{Account, fault, lag, pause};
 use provider_api::conformance::World as _;
 use provider_api::{
-    Act, BackupProvider, Capsule, Context, DataSet, DurableWork, Fence, Intent, PrepareRequest, ProviderError,
-    RecordedSet, RestoreOptions, RestoreRequest, RestoreSet, RestoreTime, Restorer, Role, Step, Unit, UnitState, Way,
+    Act, BackupProvider, Capsule, Context, DataSet, Drill, DrillRequest, DurableWork, ErrorKind, Fence, Intent,
+    MadeSet, Prepare, PrepareRequest, ProviderError, RecordedSet, Restore, RestoreOptions, RestoreRequest, RestoreSet,
+    RestoreTime, Restorer, Role, Step, Unit, UnitState, Way,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -12,27 +13,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use stillpoint_sandbox::clock::Clock;
-use stillpoint_sandbox::dynamodb::{Effect, Fault, Lags, ServiceError};
+use stillpoint_sandbox::dynamodb::{Effect, Lags};
 
 /// With an index, auto scaling, tags, time to live, deletion protection.
 pub const A: &str = "bank.account0000";
 /// As ScalarDB makes it; dropped by the disaster.
 pub const B: &str = "bank.account0001";
 
+/// The process that drove the run is dead, and everything that it had under way.
+pub const DIED: &str = "the process died";
+
 /// More calls than any run needs.
 const ENDLESS: usize = 3_000;
 
 /// Real lags, a sixtieth as long; those that only make a test long are cut.
 pub fn lagging() -> Account {
-    thread_local!(static PAUSED: std::cell::Cell<Option<tokio::runtime::Id>> = const { std::cell::Cell::new(None) });
-    let this = Some(tokio::runtime::Handle::current().id());
-    if PAUSED.replace(this) != this {
-        tokio::time::pause();
-    }
+    pause();
     Account::with_lags(Clock::tokio(), vec![0], Lags { restore: (81.0, 240.0), ..Lags::default() })
 }
 
-/// 2,000 items of every type of attribute in several pages, one of nearly 400 KB, sort keys and an index.
+/// As many digits as a number can have.
+pub const DIGITS: &str = "12345678901234567890123456789012345678";
+
+/// DynamoDB's limit, in bytes: names and values of all attributes.
+pub const LARGEST: usize = 409_600;
+
+/// 2,000 items of every type of attribute in several pages, one of them as large as items can be; sort keys, and an index of
+/// either kind.
 pub async fn ledger(account: &Account) {
     let attribute = |name: &str, kind: &str| json!({ "AttributeName": name, "AttributeType": kind });
     let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
@@ -44,24 +51,49 @@ pub async fn ledger(account: &Account) {
         "GlobalSecondaryIndexes": [
             { "IndexName": "by_t", "KeySchema": [key("t", "HASH")], "Projection": { "ProjectionType": "KEYS_ONLY" } },
         ],
+        "LocalSecondaryIndexes": [{
+            "IndexName": "by_p_t",
+            "KeySchema": [key("p", "HASH"), key("t", "RANGE")],
+            "Projection": { "ProjectionType": "ALL" },
+        }],
     });
     account.ok("CreateTable", table).await;
     account.pitr("bank.ledger", true).await;
     for n in 0..2_000 {
+        let keys = json!({ "p": { "B": "AAE=" }, "s": { "N": n.to_string() }, "t": { "S": format!("t{}", n % 100) } });
         let mut item = json!({
-            "p": { "B": "AAE=" }, "s": { "N": n.to_string() }, "t": { "S": format!("t{}", n % 100) },
-            "text": { "S": "naïve ☃ \u{1F600}" }, "number": { "N": "-1.2345678901234567890123456789012345678E-100" },
-            "bytes": { "B": "AP8Q" }, "yes": { "BOOL": true }, "null": { "NULL": true },
-            "list": { "L": [{ "S": "" }, { "N": "0" }, { "M": {} }] },
+            "text": { "S": "naïve ☃ \u{1F600}" }, "empty": { "S": "" },
+            "number": { "N": "-1.2345678901234567890123456789012345678E-100" }, "digits": { "N": DIGITS },
+            "bytes": { "B": "AP8Q" }, "nothing": { "B": "" },
+            "pad": { "S": "-".repeat(500) }, "yes": { "BOOL": true }, "no": { "BOOL": false }, "null": { "NULL": true },
+            "list": { "L": [{ "S": "" }, { "N": "0" }, { "M": {} }, { "L": [] }] },
             "map": { "M": { "deep": { "M": { "er": { "SS": ["a", "b"] } } } } },
-            "numbers": { "NS": ["1", "2.5"] }, "blobs": { "BS": ["AA==", "AQ=="] },
+            "texts": { "SS": ["", "ü"] }, "numbers": { "NS": ["1", "2.5", DIGITS] }, "blobs": { "BS": ["AA==", "AQ=="] },
         });
         if n == 7 {
-            item["large"] = json!({ "S": "x".repeat(390_000) });
+            // Keys as DynamoDB counts them: two bytes, a number of one digit, two letters.
+            let rest = LARGEST - ("p".len() + 2) - ("s".len() + 2) - ("t".len() + 2) - "large".len();
+            item = json!({ "large": { "S": "x".repeat(rest + 1) } });
+            item.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+            let put = json!({ "TableName": "bank.ledger", "Item": item });
+            let refused = account.call("PutItem", put).await.unwrap_err();
+            assert_eq!(refused.message, "Item size has exceeded the maximum allowed size");
+            item["large"] = json!({ "S": "x".repeat(rest) });
         }
+        item.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
         account.ok("PutItem", json!({ "TableName": "bank.ledger", "Item": item })).await;
     }
     account.pass(Duration::from_secs(2)).await;
+}
+
+async fn bank_of_one() -> Arc<Account> {
+    let account = lagging();
+    account.scalardb(1).await;
+    for key in [1, 2] {
+        account.put(A, key, u32::from(key) * 100).await;
+    }
+    account.pass(Duration::from_secs(2)).await;
+    Arc::new(account)
 }
 
 impl Account {
@@ -80,6 +112,8 @@ pub struct World {
     sets: Vec<RestoreSet>,
     capsules: Vec<Capsule>,
     at: RestoreTime,
+    /// What `prepare` recorded, if it prepared the point.
+    pub made: Vec<MadeSet>,
     data: Value,
     settings: Value,
 }
@@ -121,6 +155,19 @@ impl World {
         World::by_hand(Arc::new(account), &[A, B]).await
     }
 
+    /// One table with an index, and nothing about it that a restore drops but recovery.
+    pub async fn plain() -> World {
+        World::by_hand(bank_of_one().await, &[A]).await
+    }
+
+    /// The same, not prepared: it can be restored to T, and there is no backup.
+    pub async fn sealed() -> World {
+        let (world, _) = World::recorded(bank_of_one().await, vec![A.to_owned()]).await;
+        world.account.pass(lag() + Duration::from_secs(3)).await;
+        world.account.guard().await;
+        world
+    }
+
     /// A point of these tables, prepared by the steps of `prepare`.
     pub async fn of(account: Account, names: &[&str]) -> World {
         World::point(Arc::new(account), names.iter().map(|name| (*name).to_owned()).collect()).await
@@ -132,15 +179,16 @@ impl World {
     }
 
     async fn point(account: Arc<Account>, names: Vec<String>) -> World {
-        let (mut world, recorded) = World::recorded(account, names).await;
+        let (mut world, _) = World::recorded(account, names).await;
         world.account.pass(lag() + Duration::from_secs(3)).await;
-        let request = PrepareRequest { label: "nightly", at: world.at, sets: &recorded, capsules: &world.capsules };
         let preparer = Arc::new(world.account.provider().await).preparer().unwrap();
-        let units = preparer.units(&request).unwrap();
+        let units = world.prepare_units(&*preparer);
         let mut prepare = Run::new(Arc::clone(&world.account), preparer, units);
         prepare.finish(Way::Forward).await.unwrap();
         for set in &mut world.sets {
-            set.prepared = prepare.fact(&set.recorded.name, "prepared");
+            let RecordedSet { name, id } = set.recorded.clone();
+            set.prepared = prepare.fact(&name, "prepared");
+            world.made.push(MadeSet { runs: vec![prepare.state(&name)], name, id });
         }
         world.account.guard().await;
         world
@@ -187,7 +235,8 @@ impl World {
             prepared: Value::Null,
         };
         let sets = sets.into_iter().zip(&recorded).map(unprepared).collect();
-        let mut world = World { account, names, sets, capsules, at, data: Value::Null, settings: Value::Null };
+        let (made, data, settings) = (Vec::new(), Value::Null, Value::Null);
+        let mut world = World { account, names, sets, capsules, at, made, data, settings };
         (world.data, world.settings) = (world.data().await, world.settings().await);
         (world, recorded)
     }
@@ -201,6 +250,38 @@ impl World {
         account.ok("TagResource", json!({ "ResourceArn": arn, "Tags": [{ "Key": "owner", "Value": "nobody" }] })).await;
         Account::delete(account, B).await;
         account.pass(Duration::from_secs(1)).await;
+    }
+
+    fn recorded_sets(&self) -> Vec<RecordedSet> {
+        self.sets.iter().map(|set| set.recorded.clone()).collect()
+    }
+
+    /// The plan to prepare the point.
+    pub fn prepare_units(&self, preparer: &dyn Prepare) -> Vec<Unit> {
+        let sets = self.recorded_sets();
+        let request = PrepareRequest { label: "nightly", at: self.at, sets: &sets, capsules: &self.capsules };
+        preparer.units(&request).unwrap()
+    }
+
+    /// The plan to drill it: of its backups, where it has them.
+    pub fn drill_units(&self, driller: &dyn Drill) -> Vec<Unit> {
+        let arn = |set: &RestoreSet| Some((set.recorded.name.clone(), set.prepared["arn"].as_str()?.to_owned()));
+        let (sets, backups) = (self.recorded_sets(), self.sets.iter().filter_map(arn).collect());
+        let request = DrillRequest {
+            label: "nightly",
+            at: self.at,
+            sets: &sets,
+            capsules: &self.capsules,
+            prefix: "drill-n0nce-",
+            backups: &backups,
+            keep: false,
+        };
+        driller.copies(&request).unwrap()
+    }
+
+    /// The plan to restore it.
+    pub fn restore_units(&self, restorer: &dyn Restore) -> Vec<Unit> {
+        restorer.units(&self.request(RestoreOptions::default())).unwrap()
     }
 
     fn request(&self, options: RestoreOptions) -> RestoreRequest<'_> {
@@ -283,13 +364,8 @@ impl World {
     }
 
     pub fn disturb(&self, operation: &str, effect: Effect) {
-        let fault = Fault { operation: operation.to_owned(), table: "*".to_owned(), times: Some(1), effect };
-        self.account.db.inject(fault);
+        self.account.db.inject(fault(operation, effect));
     }
-}
-
-pub fn error(code: &str, status: u16) -> Effect {
-    Effect::Error(ServiceError::new(code, "as told by the test").with_status(status))
 }
 
 /// Takes away identities and times.
@@ -355,9 +431,14 @@ pub struct Run {
 }
 
 impl Run {
-    fn new(account: Arc<Account>, work: Arc<dyn DurableWork>, units: Vec<Unit>) -> Run {
+    pub fn new(account: Arc<Account>, work: Arc<dyn DurableWork>, units: Vec<Unit>) -> Run {
         let (journal, fence, old) = (BTreeMap::new(), Counting(AtomicUsize::new(0)), BTreeMap::new());
         Run { account, work, units, journal, fence, twice: false, loses: false, old }
+    }
+
+    /// Another process goes on, with nothing but what was stored.
+    pub fn heir(&mut self, work: Arc<dyn DurableWork>) {
+        self.work = work;
     }
 
     /// How often the right to destroy was asked for.
@@ -407,10 +488,20 @@ impl Run {
     pub async fn call(&self, way: Way, unit: &Unit) -> Result<Step, ProviderError> {
         let entry = self.journal.get(&unit.name).cloned().unwrap_or_default();
         let act = entry.intent.as_ref().map(|intent| Act { intent, fence: &self.fence });
-        if self.twice {
-            let _ = self.work.step(&Context::default(), way, unit, &entry.state, act).await;
+        let context = Context::default();
+        let step = async || {
+            if self.twice {
+                let _ = self.work.step(&context, way, unit, &entry.state, act).await;
+            }
+            self.work.step(&context, way, unit, &entry.state, act).await
+        };
+        tokio::select! {
+            biased;
+            () = self.account.below.died() => {
+                Err(ProviderError::new(ErrorKind::Cancelled, DIED, "another has to go on").retryable(false))
+            }
+            outcome = step() => outcome,
         }
-        self.work.step(&Context::default(), way, unit, &entry.state, act).await
     }
 
     /// Keeps an answer, as the log does.
