@@ -1,8 +1,9 @@
-//! `pause` and `unpause`: break glass. They need pods and the local state folder, no database and no catalog.
+//! `pause` and `unpause`: break glass. They need pods and the local state folder, no database and no catalog; where the
+//! pods are Kubernetes', also their Leases, in which runs on other machines meet.
 
 use crate::catalog::{self, Catalog};
 use crate::failure::{Exit, Failure};
-use crate::kubernetes::srv_names;
+use crate::kubernetes::{HeldLeases, srv_names};
 use crate::note::{Kind, LocalNotes, NotedPod};
 use crate::point::Pod;
 use crate::recovery::{self, Found, Leases, Opened, Opening, Recovered, Standing};
@@ -11,7 +12,9 @@ use crate::restore_point::create::{Seen, state_failure};
 use crate::restore_point::report;
 use crate::settings::Settings;
 use crate::target::{self, Prepared};
+use crate::wall;
 use crate::window::plan::Hold;
+use crate::window::protocol::Outcome;
 use chrono::Utc;
 use futures::future::join_all;
 use provider_api::Mono;
@@ -39,11 +42,12 @@ pub async fn pause(settings: &Settings, length: Duration, cancel: &CancellationT
         Ok(notes) => notes,
         Err(error) => return Left { failures: vec![state_failure(&error)], ..left },
     };
-    // Notes first: they say more than a lock that is held.
+    // Notes first, here and in Leases: they say more than a lock that is held, or a pod that is paused.
     let (found, damaged) = recovery::find(Some(&notes), None).await;
     left.failures.extend(damaged);
     left.failures.extend(found.iter().map(recovery::refusal));
-    let _owner = match notes.lock() {
+    left.failures.extend(Leases::look(settings).await.refusals(&found));
+    let _owner = match notes.own() {
         Ok(owner) => owner,
         Err(error) if left.failures.is_empty() => return Left { failures: vec![state_failure(&error)], ..left },
         Err(_) => return left,
@@ -59,6 +63,10 @@ pub async fn pause(settings: &Settings, length: Duration, cancel: &CancellationT
     if !left.failures.is_empty() {
         return left;
     }
+    let leases = match HeldLeases::take(settings, &catalog::nonce()).await {
+        Ok(leases) => leases,
+        Err(failure) => return Left { failures: vec![failure], ..left },
+    };
     let id = format!("pause-{}", crate::catalog::PointId::manual(Utc::now()).as_str().trim_start_matches("manual-"));
     let started = Mono::now();
     let attempt = Attempt {
@@ -73,31 +81,33 @@ pub async fn pause(settings: &Settings, length: Duration, cancel: &CancellationT
         watched: &[],
         notes: &notes,
         catalog: None,
-        leases: None,
+        leases: Some(&leases),
         max_outage: settings.window.max_outage,
     };
     let Attempted { outcome, pods, watching: _, failures } = attempt.run(seen, cancel).await;
     left.pods = pods;
     left.failures = failures;
     if outcome.handed_over {
+        // The guard gives the Leases back when it has released.
         return left;
     }
     left.attempt = Some(report::attempt(&outcome, &ready, started, Vec::new()));
-    if !left.failures.is_empty() {
-        return left;
+    if left.failures.is_empty() {
+        left.failures.push(not_together(&outcome));
+        left.warnings.extend(attempt.close().await.err());
     }
-    let reasons: Vec<String> = outcome.violations.iter().map(|v| format!("{}: {}", v.name, v.detail)).collect();
-    let message = format!("the pods could not be paused together: {}", reasons.join("; "));
-    left.failures.push(Failure::new(
-        Exit::Void,
-        "void",
-        message,
-        "All pods were released again. docs/runbook.md says what each violation means.",
-    ));
-    if let Err(error) = attempt.close().await {
-        left.warnings.push(error);
+    // One that still has its note is kept: a guard goes on.
+    if let Err(error) = leases.release().await {
+        left.warnings.push(format!("a Lease could not be given back and goes stale: {error}"));
     }
     left
+}
+
+fn not_together(outcome: &Outcome) -> Failure {
+    let reasons: Vec<String> = outcome.violations.iter().map(|v| format!("{}: {}", v.name, v.detail)).collect();
+    let message = format!("the pods could not be paused together: {}", reasons.join("; "));
+    let hint = "All pods were released again. docs/runbook.md says what each violation means.";
+    Failure::new(Exit::Void, "void", message, hint)
 }
 
 /// Releases what notes say may be paused: a pause's guard is asked, a dead owner's pods are released, a living window is
@@ -138,8 +148,10 @@ pub async fn unpause(settings: &Settings, addresses_only: bool, force: bool) -> 
         left.take(unpause_targets(settings, true).await);
     } else {
         release_found(settings, &notes, &found, &mut left).await;
-        // That of a living window is its owner's to give back.
-        for id in recovery::opened(&found, &left.failures) {
+        // That of a living window is its owner's to give back, and that of a pause elsewhere its guard's.
+        let ended = found.iter().filter(|f| f.local && f.standing == Standing::Guarded).map(|f| f.note.id.clone());
+        let all_open = left.failures.iter().all(|failure| failure.exit != Exit::MaybePaused);
+        for id in recovery::opened(&found, &left.failures).into_iter().chain(ended.filter(|_| all_open)) {
             left.warnings.extend(leases.free(&id).await);
         }
     }
@@ -180,7 +192,14 @@ async fn release_found(settings: &Settings, notes: &LocalNotes, found: &[Found],
     let patience = settings.window.release_wait;
     let (living, others): (Vec<&Found>, Vec<&Found>) = found.iter().partition(|f| f.standing == Standing::Living);
     for one in others.iter().filter(|f| f.standing == Standing::Guarded) {
-        recovery::ask_guard(one);
+        if !recovery::ask_guard(one) && !one.local {
+            left.warnings.push(format!(
+                "the guard of note {}, on {}, cannot be told from here: it unpauses once more by {}, and keeps its Lease until then",
+                one.note.id,
+                one.note.owner.host,
+                wall::rfc3339(one.note.deadline)
+            ));
+        }
     }
     let (forced, recovered) = tokio::join!(
         join_all(living.iter().map(|one| recovery::release(notes, one, patience))),
@@ -229,9 +248,10 @@ pub async fn recover(settings: &Settings, cancel: &CancellationToken) -> Left {
         Vec::new()
     };
     left.absorb(recovery::release_all(&notes, None, &dead(&local), patience).await);
-    let known = recovery::opened(&local, &left.failures);
-    let settled = recovery::settle_leases(settings, &notes, &known, cancel).await;
+    let opened = recovery::opened(&local, &left.failures);
+    let settled = recovery::settle_leases(settings, &notes, &local, &opened, cancel).await;
     left.absorb(settled.recovered);
+    let mut gone = settled.gone;
     let not_done = settled.living.into_iter().chain(settled.unread);
     left.warnings.extend(not_done.map(|failure| failure.report().message));
     match Catalog::open(settings.catalog_url.as_str(), catalog::Options::default()).await {
@@ -241,6 +261,11 @@ pub async fn recover(settings: &Settings, cancel: &CancellationToken) -> Left {
             // A note that was local is done with, whatever became of its copy.
             found.retain(|f| local.iter().all(|known| known.note.id != f.note.id));
             left.absorb(recovery::release_all(&notes, Some(&catalog), &dead(&found), patience).await);
+            // Whoever has the folder now works; those who had it before are gone.
+            if let Ok(free) = notes.lock() {
+                gone.add(free.former());
+            }
+            left.warnings.extend(recovery::settle_catalog(settings, &notes, &gone, None).await);
         }
         Err(error) => left.warnings.push(format!("the catalog is not looked at: {}", report::chain(&error))),
     }

@@ -1,11 +1,13 @@
 //! Finding open window notes: which are of the living and to be respected, which are of the dead and to be released.
 
+mod gone;
 mod leases;
 mod opening;
 mod record;
 #[cfg(test)]
 mod tests;
 
+pub use gone::{Gone, settle_catalog};
 pub use leases::{Leases, settle as settle_leases};
 pub use opening::{Opened, Opening, open};
 

@@ -91,7 +91,8 @@ async fn point(catalog: &Catalog) -> PointId {
     let opened = PointEvent::Opened {
         id: id.clone(),
         at: chrono::Utc::now(),
-        by: By { host: "h".into(), pid: 1, version: "0".into() },
+        by: By { host: "h".into(), pid: 1, version: "0".into(), process: None },
+        until: None,
         targets: Vec::new(),
         databases: vec![OpenedDatabase {
             name: "bank".into(),

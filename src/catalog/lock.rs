@@ -55,6 +55,9 @@ pub struct LockStatus {
 }
 
 impl LockStatus {
+    /// How long after its end it is still respected.
+    pub const TOLERANCE: TimeDelta = TOLERANCE;
+
     /// Whether its time has passed, tolerance included.
     pub fn expired(&self, now: DateTime<Utc>) -> bool {
         now > self.until + TOLERANCE
@@ -234,6 +237,22 @@ impl PauseLock {
 /// Who has taken the pause lock and not released it, whether or not its time has passed.
 pub async fn lock_status(catalog: &Catalog) -> Result<Option<LockStatus>, CatalogError> {
     Ok(last(&catalog.store, &prefix(PAUSE)).await?.1)
+}
+
+/// Gives back the pause lock of a holder that `is_gone` says is proven to do nothing more, as it would have done itself.
+/// Returns whose it was. A lock that anybody takes, renews or releases meanwhile is left alone; a repeat changes nothing.
+pub async fn release_of_gone(
+    catalog: &Catalog,
+    is_gone: impl Fn(&Owner) -> bool,
+) -> Result<Option<LockStatus>, CatalogError> {
+    let (mut log, current) = last(&catalog.store, &prefix(PAUSE)).await?;
+    let Some(holder) = current.filter(|holder| is_gone(&holder.owner)) else { return Ok(None) };
+    let event = LockEvent::Released { owner: holder.owner.clone(), nonce: holder.nonce.clone() };
+    match log.append(Utc::now(), &[event]).await {
+        Ok(_) => Ok(Some(holder)),
+        Err(error) if error.kind == CatalogErrorKind::Conflict => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn last(store: &Store, prefix: &str) -> Result<(Log<LockEvent>, Option<LockStatus>), CatalogError> {

@@ -37,13 +37,13 @@ pub(crate) mod tests;
 pub use error::{CatalogError, CatalogErrorKind};
 pub use fold::{Illegal, Phase, fold, may_follow};
 pub use id::PointId;
-pub use lock::{Acquired, Holding, LockStatus, Owner, PauseLock, lock_status};
+pub use lock::{Acquired, Holding, LockStatus, Owner, PauseLock, lock_status, release_of_gone};
 pub use log::Batch;
 pub use point::{
     By, LostSet, OpenedDatabase, OpenedSet, OpenedSettings, OpenedTarget, PointEvent, RunKind, WorkHold,
     captured_batches, rfc3339,
 };
-pub use points::{DamagedObject, Loaded, PointLog, PointWatcher, list, load};
+pub use points::{DamagedObject, Loaded, PointLog, PointWatcher, list, load, newest_open};
 pub use store::Patience;
 
 use object_store::ObjectStore;

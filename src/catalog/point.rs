@@ -20,6 +20,10 @@ pub enum PointEvent {
         at: DateTime<Utc>,
         /// Who runs it.
         by: By,
+        /// Until when that run may write to this log before it has a verdict; it begins another point rather than a
+        /// window that could end later. `None`: an older version wrote it, and nothing is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<DateTime<Utc>>,
         /// What will be paused.
         targets: Vec<OpenedTarget>,
         /// What T must be restorable on, with the data sets that were confirmed.
@@ -252,6 +256,9 @@ pub struct By {
     pub pid: u32,
     /// Version of this program.
     pub version: String,
+    /// The process, well enough known to tell whether it lives. `None`: an older version wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Owner>,
 }
 
 /// A target and the pods it consisted of.

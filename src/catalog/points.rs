@@ -101,6 +101,18 @@ pub async fn list(catalog: &Catalog) -> Result<(Vec<Loaded>, Vec<DamagedObject>)
     Ok((points, damaged))
 }
 
+/// Points whose run has neither ended nor recorded a restore time, among the newest so many (`None`: among all), oldest
+/// first. What cannot be read is left out: [`list`] tells of it.
+pub async fn newest_open(catalog: &Catalog, newest: Option<usize>) -> Result<Vec<Loaded>, CatalogError> {
+    let folders = catalog.store.folders(POINTS).await?;
+    let mut ids: Vec<PointId> = folders.iter().filter_map(|name| PointId::parse(name).ok()).collect();
+    ids.sort_by_key(|id| (id.time(), id.clone()));
+    let from = newest.map_or(0, |newest| ids.len().saturating_sub(newest));
+    let all: Vec<_> =
+        stream::iter(ids.split_off(from)).map(|id| async move { load(catalog, &id).await }).buffered(8).collect().await;
+    Ok(all.into_iter().flatten().filter(|loaded| loaded.phase == Phase::Opened).collect())
+}
+
 /// The end of a restore point's log, for one writer. A second writer's first append makes ours fail with `Conflict`.
 #[derive(Debug)]
 pub struct PointLog {

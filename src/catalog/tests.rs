@@ -79,7 +79,8 @@ pub(crate) fn opened(id: &PointId) -> PointEvent {
     PointEvent::Opened {
         id: id.clone(),
         at: moment(),
-        by: By { host: "h".to_owned(), pid: 4711, version: "0.1.0".to_owned() },
+        by: By { host: "h".to_owned(), pid: 4711, version: "0.1.0".to_owned(), process: None },
+        until: None,
         targets: vec![OpenedTarget { name: "ledger".to_owned(), pods: vec![pod()], source: None }],
         databases: vec![OpenedDatabase {
             name: "ledger-tables".to_owned(),

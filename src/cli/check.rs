@@ -29,10 +29,14 @@ pub struct Args {
     pub view: ViewFlags,
 }
 
+/// Pods may be all that somebody wants to look at.
+const NO_DATABASE: &str = "no database is configured: pods and catalog are looked at, which is enough for `pause` and \
+                           `create --window-only`; `create` needs a [[database]]";
+
 /// Looks at everything and tells all that is wrong at once.
 pub async fn run(context: &Context, args: &Args) -> Result<Report, Failures> {
     let (settings, warnings) = context
-        .settings_of_pods(Needs::ALL, |flags| {
+        .settings_of_pods(Needs::TARGETS, |flags| {
             args.window.add_to(flags);
             args.pods.add_to(flags);
             args.database.add_to(flags);
@@ -51,10 +55,11 @@ pub async fn run(context: &Context, args: &Args) -> Result<Report, Failures> {
     if let Err(error) = notes {
         failures.push(state_failure(&error));
     }
+    let lacks = settings.databases.is_empty().then(|| NO_DATABASE.to_owned());
     let point = Point {
         pods: found.seen,
         databases: report::databases(&found.surveyed),
-        warnings: [warnings, found.warnings, lacking.warnings, rivals].concat(),
+        warnings: lacks.into_iter().chain([warnings, found.warnings, lacking.warnings, rivals].concat()).collect(),
         ..Point::default()
     };
     Ok(Report { body: Body::Point(Box::new(point), args.view.into()), failures })

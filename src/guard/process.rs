@@ -5,6 +5,7 @@ use super::message::{FromGuard, ToGuard};
 use super::reporter::{Reporter, Said};
 use super::signals::Signals;
 use crate::admin::AdminClient;
+use crate::kubernetes;
 use crate::note::{GuardStatus, Held, Kind, NotedPod, OpenWindowNote};
 use crate::window::plan::boot_ns;
 use crate::window::release::{PodIndex, Release, Tuning};
@@ -21,6 +22,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long a killed parent may take to end before its pods are opened all the same. Its threads run no more, but one
 /// that hangs in the kernel keeps it from ending.
 const LAST_BREATH: Duration = Duration::from_secs(1);
+
+/// How long giving Leases back may take, of pods that are open.
+const LEASES: Duration = Duration::from_secs(30);
 
 /// Runs this process as a guard. Never returns before every pod it was given is proven open.
 pub fn main() -> ExitCode {
@@ -171,9 +175,21 @@ impl Guard {
         if self.note.kind == Kind::Pause && end == GuardStatus::Released {
             // Nobody has to record anything about a pause, so its note ends with it.
             self.reporter.remove_note();
+            // Whoever finds the Leases free finds no note either.
+            self.reporter.flush();
+            self.give_leases_back().await;
         }
         self.reporter.finish();
         Watched { feed: self.feed, fired: reason }
+    }
+
+    /// The pods are open: what is left is to let the next run in at once. One that is not given back goes stale.
+    async fn give_leases_back(&self) {
+        let (leases, id) = (&self.note.leases, &self.note.id);
+        match tokio::time::timeout(LEASES, kubernetes::give_back(leases, id)).await {
+            Ok(troubles) => troubles.into_iter().for_each(|trouble| self.reporter.log(trouble)),
+            Err(_) => self.reporter.log("the Leases could not be given back in time and go stale".to_owned()),
+        }
     }
 
     async fn turn(&mut self) -> Turn {

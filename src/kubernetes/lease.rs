@@ -5,10 +5,11 @@ use super::{Cluster, Clusters, refusal};
 use crate::failure::{Exit, Failure};
 use crate::note::lease::{self, Holder, Said};
 use crate::note::{Life, OpenWindowNote, Process};
-use crate::settings::{PodSource, Settings};
+use crate::settings::{ClusterReference, PodSource, Settings};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::PostParams;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -28,6 +29,45 @@ pub struct Place {
     pub name: String,
     /// The target's name in the settings.
     pub target: String,
+}
+
+/// Where a Lease is, as a note has it. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reference {
+    /// Which cluster, and as whom.
+    pub cluster: ClusterReference,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Gives back the Leases that hold the note of this id, and no others. A repeat, or another who does the same, changes
+/// nothing. Returns what went wrong: such a Lease goes stale.
+pub async fn give_back(references: &[Reference], id: &str) -> Vec<String> {
+    let clusters = Clusters::default();
+    let mut troubles = Vec::new();
+    for Reference { cluster, namespace, name } in references {
+        let place = match clusters.get(cluster).await {
+            Ok(cluster) => Place { cluster, namespace: namespace.clone(), name: name.clone(), target: String::new() },
+            Err(failure) => {
+                troubles.push(format!("Lease {namespace}/{name} goes stale: {}", failure.report().message));
+                continue;
+            }
+        };
+        let told = place.told();
+        match place.read().await {
+            Ok(Some(held)) if matches!(lease::read(&held).note, Some(Ok(note)) if note.id == id) => {
+                // Whoever changed it meanwhile has it now.
+                if let Err(NotWritten::Failed(failure)) = place.write(Some(held), lease::free).await {
+                    troubles.push(format!("{told} goes stale: {}", failure.report().message));
+                }
+            }
+            Ok(_) => {}
+            Err(failure) => troubles.push(format!("{told} goes stale: {}", failure.report().message)),
+        }
+    }
+    troubles
 }
 
 /// The Lease of every Kubernetes target, each once, in an order that all runs share; and the clusters that cannot be
@@ -146,6 +186,7 @@ fn meaning(lease: &Lease) -> (Option<&str>, Option<&str>, Option<i32>, Option<&s
 /// goes stale.
 #[derive(Debug)]
 pub struct HeldLeases {
+    references: Vec<Reference>,
     held: Mutex<Vec<(Place, Lease)>>,
 }
 
@@ -156,7 +197,12 @@ impl HeldLeases {
         if let Some(failure) = failures.pop() {
             return Err(failure);
         }
-        let held = HeldLeases { held: Mutex::default() };
+        let reference = |place: &Place| Reference {
+            cluster: place.cluster.reference.clone(),
+            namespace: place.namespace.clone(),
+            name: place.name.clone(),
+        };
+        let held = HeldLeases { references: places.iter().map(reference).collect(), held: Mutex::default() };
         if places.is_empty() {
             return Ok(held);
         }
@@ -175,6 +221,11 @@ impl HeldLeases {
             }
         }
         Ok(held)
+    }
+
+    /// Where they are.
+    pub fn references(&self) -> &[Reference] {
+        &self.references
     }
 
     /// Lays the note into every Lease.

@@ -12,5 +12,5 @@ pub mod srv_names;
 pub use client::{Cluster, Clusters};
 pub use failure::refusal;
 pub use identity::PodIdentity;
-pub use lease::{HeldLeases, Place as LeasePlace, held_by, places};
+pub use lease::{HeldLeases, Place as LeasePlace, Reference as LeaseReference, give_back, held_by, places};
 pub use rights::{Lacking, RIGHTS, Right, lacking};

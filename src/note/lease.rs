@@ -231,6 +231,7 @@ mod tests {
             call_deadline_ms: 35_000,
             pods: pods.iter().flat_map(|(target, count)| (0..*count).map(move |n| pod(target, n))).collect(),
             catalog: None,
+            leases: Vec::new(),
         }
     }
 

@@ -1,11 +1,11 @@
 //! The copies in the local state folder: `notes/<id>.json` by the owner, `notes/<id>.guard.json` by its guard, each
 //! written whole, fsynced and renamed into place. One `owner.lock` keeps two owners on one folder apart.
 
-use super::{OpenWindowNote, Process, VERSION};
+use super::{OpenWindowNote, Process, VERSION, boot_id};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// What a guard says of itself.
@@ -86,7 +86,39 @@ pub struct LocalNotes {
 /// Held while this process may own a note; the kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct OwnerLock {
-    _file: File,
+    file: File,
+    former: Vec<Process>,
+}
+
+/// How many owners a folder's lock remembers.
+const REMEMBERED: usize = 16;
+
+impl OwnerLock {
+    /// Who owned the folder before, on this boot, whatever container they lived in. Each held this lock for as long as it
+    /// could pause or record anything: that it is ours now proves that none of them does any more.
+    pub fn former(&self) -> &[Process] {
+        &self.former
+    }
+
+    /// Writes down who has the folder now, for whoever has it next. What cannot be written or read back costs the next
+    /// one only its haste.
+    fn enroll(&mut self, this: &Process) {
+        let mut all = self.former.clone();
+        all.push(this.clone());
+        let from = all.len().saturating_sub(REMEMBERED);
+        let lines: Vec<String> = all[from..].iter().filter_map(|one| serde_json::to_string(one).ok()).collect();
+        let _ = self.file.set_len(0).and_then(|()| self.file.write_all((lines.join("\n") + "\n").as_bytes()));
+    }
+}
+
+/// Of this boot alone: of another one nothing is known, not even that it was this machine's.
+fn enrolled(file: &mut File) -> Vec<Process> {
+    let (mut text, boot) = (String::new(), boot_id());
+    if file.read_to_string(&mut text).is_err() {
+        return Vec::new();
+    }
+    let all = text.lines().filter_map(|line| serde_json::from_str::<Process>(line).ok());
+    all.filter(|one| boot.as_ref().is_ok_and(|boot| *boot == one.boot_id)).collect()
 }
 
 impl LocalNotes {
@@ -102,15 +134,48 @@ impl LocalNotes {
         LocalNotes { folder: state_folder.join("notes") }
     }
 
-    /// Takes the folder for this process, or says that another one has it.
+    /// Takes the folder for this process, which is written down, and clears away what dead writers left half-written.
+    pub fn own(&self) -> Result<OwnerLock, NoteError> {
+        let mut owner = self.lock()?;
+        if let Ok(this) = Process::this() {
+            owner.enroll(&this);
+        }
+        self.tidy(&owner);
+        Ok(owner)
+    }
+
+    /// Holds the folder, or says that another process has it. Writes nothing.
     pub fn lock(&self) -> Result<OwnerLock, NoteError> {
         let path = self.folder.with_file_name("owner.lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(failed("open", &path))?;
+        let file = File::options().create(true).read(true).append(true).open(&path);
+        let mut file = file.map_err(failed("open", &path))?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(OwnerLock { _file: file }),
+            Ok(()) => {
+                let former = enrolled(&mut file);
+                Ok(OwnerLock { file, former })
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => Err(NoteError::Held { path }),
             Err(errno) => Err(failed("lock", &path)(errno.into())),
+        }
+    }
+
+    /// Removes half-written files, and reports that no note is left for. A note is written by the folder's owner alone, so
+    /// with the lock in hand its half-written copy has no writer. A guard lives on without the lock: what it may be writing
+    /// stays for as long as its note does. What cannot be removed does no harm.
+    fn tidy(&self, _held: &OwnerLock) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let of_guard = name.split_once(".guard.").map(|(id, _)| id);
+            let dead = match of_guard {
+                Some(id) => {
+                    (name.ends_with(".tmp") || name.ends_with(".json")) && self.has(id).is_ok_and(|there| !there)
+                }
+                None => name.ends_with(".tmp"),
+            };
+            if dead {
+                let _ = fs::remove_file(&path);
+            }
         }
     }
 
@@ -238,6 +303,7 @@ mod tests {
             call_deadline_ms: 35_000,
             pods: Vec::new(),
             catalog: None,
+            leases: Vec::new(),
         }
     }
 
@@ -296,9 +362,65 @@ mod tests {
     fn one_folder_has_one_owner() {
         let folder = tempfile::tempdir().unwrap();
         let notes = LocalNotes::open(folder.path()).unwrap();
-        let held = notes.lock().unwrap();
+        let held = soon(|| notes.lock());
         assert!(matches!(notes.lock(), Err(NoteError::Held { .. })));
         drop(held);
-        assert!(notes.lock().is_ok());
+        drop(soon(|| notes.lock()));
+    }
+
+    /// Another test's child has this process's open files until it runs its own program, and with them a lock.
+    fn soon(take: impl Fn() -> Result<OwnerLock, NoteError>) -> OwnerLock {
+        loop {
+            match take() {
+                Err(NoteError::Held { .. }) => std::thread::yield_now(),
+                other => return other.unwrap(),
+            }
+        }
+    }
+
+    #[test]
+    fn an_owner_learns_who_had_the_folder_before_on_this_boot_and_a_look_leaves_no_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = LocalNotes::open(folder.path()).unwrap();
+        let this = Process::this().unwrap();
+        let elsewhere = Process { pid_namespace: "pid:[1]".into(), ..this.clone() };
+        let before = Process { boot_id: "another".into(), ..this.clone() };
+        for one in [&before, &elsewhere] {
+            soon(|| notes.lock()).enroll(one);
+        }
+        assert_eq!(soon(|| notes.lock()).former(), std::slice::from_ref(&elsewhere));
+        assert_eq!(soon(|| notes.own()).former(), std::slice::from_ref(&elsewhere));
+        assert_eq!(soon(|| notes.own()).former(), [elsewhere, this.clone()]);
+        for _ in 0..100 {
+            drop(soon(|| notes.own()));
+        }
+        assert_eq!(soon(|| notes.lock()).former().len(), REMEMBERED);
+        // A torn line hides no other.
+        let path = folder.path().join("owner.lock");
+        let line = serde_json::to_string(&this).unwrap();
+        fs::write(&path, format!("{line}\n{{\"host\":\n")).unwrap();
+        assert_eq!(soon(|| notes.lock()).former(), [this]);
+    }
+
+    #[test]
+    fn what_dead_writers_left_is_cleared_away_and_nothing_that_a_guard_may_be_writing() {
+        let folder = tempfile::tempdir().unwrap();
+        let notes = LocalNotes::open(folder.path()).unwrap();
+        notes.write(&note("kept")).unwrap();
+        let at = |name: &str| folder.path().join("notes").join(name);
+        let stays = ["kept.json", "kept.guard.7.tmp", "kept.guard.json", "a-person-s.txt"];
+        let goes = ["kept.7.tmp", "gone.7.tmp", "gone.guard.7.tmp", "gone.guard.json"];
+        for name in stays.iter().chain(&goes).skip(1) {
+            fs::write(at(name), b"{").unwrap();
+        }
+        {
+            let _held = soon(|| notes.lock());
+            assert!(notes.own().is_err());
+        }
+        assert!(goes.iter().all(|name| at(name).exists()), "another owns the folder");
+        drop(soon(|| notes.own()));
+        assert!(stays.iter().all(|name| at(name).exists()));
+        assert!(goes.iter().all(|name| !at(name).exists()));
+        assert_eq!(notes.list().unwrap().0.len(), 1);
     }
 }

@@ -12,7 +12,7 @@ pub use local::{GuardReport, GuardStatus, LocalNotes, NoteError, OwnerLock};
 pub use process::{Life, Process, boot_id};
 
 use crate::admin::AdminEndpoint;
-use crate::kubernetes::PodIdentity;
+use crate::kubernetes::{LeaseReference, PodIdentity};
 use crate::window::plan::boot_ns;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,9 @@ pub struct OpenWindowNote {
     pub pods: Vec<NotedPod>,
     /// Where the point's log is, if there is one.
     pub catalog: Option<String>,
+    /// The Leases that hold a copy of this note, where targets are Kubernetes'. Whoever ends a pause gives them back.
+    #[serde(default)]
+    pub leases: Vec<LeaseReference>,
 }
 
 impl OpenWindowNote {

@@ -3,11 +3,11 @@
 //! A holder that cannot be judged from here is watched. It has written its Lease meanwhile: it lives. The Lease stayed
 //! the same for its bound, on our own clock: nobody can be at work under it any more.
 
-use super::{Found, Recovered, Standing, damaged_note, refusal, release_all, standing};
+use super::{Found, Gone, Recovered, Standing, damaged_note, refusal, release_all, standing};
 use crate::failure::Failure;
 use crate::kubernetes::{Clusters, LeasePlace, held_by, places};
 use crate::note::lease::{self, Look, Said, Unchanged};
-use crate::note::{Life, LocalNotes};
+use crate::note::{Kind, Life, LocalNotes, OpenWindowNote};
 use crate::settings::Settings;
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
@@ -47,6 +47,17 @@ pub struct Settled {
     pub living: Vec<Failure>,
     /// Leases that could not be read.
     pub unread: Vec<Failure>,
+    /// Whose Leases were seen unchanged for their bound.
+    pub gone: Gone,
+}
+
+/// What a note means that is known from a Lease alone. A pause's owner is its guard, of which a Lease knows nothing: that
+/// the process is dead that began it says nothing. Its guard ends it by its deadline.
+fn standing_of(note: &OpenWindowNote) -> Standing {
+    match standing(note, None) {
+        _ if note.kind == Kind::Pause && !note.deadline_has_passed() => Standing::Guarded,
+        other => other,
+    }
 }
 
 impl Leases {
@@ -77,7 +88,7 @@ impl Leases {
                 None => {}
                 Some(Err(why)) => failures.push(damaged_note(&format!("the note in {}: {why}", read.place.told()))),
                 Some(Ok(note)) => {
-                    let standing = if read.stale { Standing::Dead } else { standing(note, None) };
+                    let standing = if read.stale { Standing::Dead } else { standing_of(note) };
                     match found.iter_mut().find(|known| known.note.id == note.id) {
                         // A note too long for one Lease is spread over those of its targets.
                         Some(known) => {
@@ -93,10 +104,12 @@ impl Leases {
         (found, failures)
     }
 
-    /// Why no window may be opened now: notes of others, and locks that cannot be taken.
-    pub fn refusals(&self) -> Vec<Failure> {
+    /// Why no window may be opened now: notes of others, beside those that are told of already, and locks that cannot be
+    /// taken.
+    pub fn refusals(&self, told: &[Found]) -> Vec<Failure> {
         let (found, damaged) = self.found();
-        let notes = found.iter().filter(|found| !found.is_own()).map(refusal);
+        let untold = |found: &&Found| told.iter().all(|told| told.note.id != found.note.id);
+        let notes = found.iter().filter(|found| !found.is_own()).filter(untold).map(refusal);
         let locks = self.read.iter().filter(|read| read.said.note.is_none() && !read.said.is_free());
         let locks = locks.map(|read| held_by(&read.place, &read.said));
         notes.chain(damaged).chain(locks).collect()
@@ -123,12 +136,15 @@ impl Leases {
         warnings
     }
 
-    /// Watches the Leases whose holders cannot be judged from here, until each has changed or is stale.
+    /// Watches the Leases whose holders cannot be judged from here, until each has changed or is stale. Of `known` notes
+    /// more is known than their Leases say.
     async fn watch(&mut self, known: &[String], cancel: &CancellationToken) -> Vec<Failure> {
         let mut living = Vec::new();
         let unjudged = |read: &&mut Read| match &read.said.note {
             Some(Ok(note)) if known.contains(&note.id) => false,
-            Some(Ok(note)) => standing(note, None) == Standing::Living && note.owner.life() == Life::Unknown,
+            Some(Ok(note)) => {
+                matches!(standing_of(note), Standing::Living | Standing::Guarded) && note.owner.life() == Life::Unknown
+            }
             Some(Err(_)) => false,
             None => read.said.holder.as_ref().is_some_and(|holder| holder.life() == Life::Unknown),
         };
@@ -171,17 +187,29 @@ impl Leases {
     }
 }
 
-/// Releases what dead runs left, by the notes in the targets' Leases, and gives those Leases back. `known` are notes
-/// whose pods have been opened already. Holders that cannot be judged are watched first.
-pub async fn settle(settings: &Settings, notes: &LocalNotes, known: &[String], cancel: &CancellationToken) -> Settled {
+/// Releases what dead runs left, by the notes in the targets' Leases, and gives those Leases back. `local` are the notes
+/// that lie here and were judged already; the pods of those in `opened` are open. Holders that cannot be judged are
+/// watched first.
+pub async fn settle(
+    settings: &Settings,
+    notes: &LocalNotes,
+    local: &[Found],
+    opened: &[String],
+    cancel: &CancellationToken,
+) -> Settled {
     let mut leases = Leases::look(settings).await;
-    let mut settled = Settled { living: leases.watch(known, cancel).await, ..Settled::default() };
+    let known: Vec<String> = local.iter().map(|found| found.note.id.clone()).chain(opened.to_vec()).collect();
+    let mut settled = Settled { living: leases.watch(&known, cancel).await, ..Settled::default() };
     settled.unread.append(&mut leases.unread);
+    for read in leases.read.iter().filter(|read| read.stale) {
+        let noted = read.said.note.iter().flatten().map(|note| &note.owner);
+        settled.gone.add(read.said.holder.iter().filter_map(|holder| holder.process.as_ref()).chain(noted));
+    }
     let (found, damaged) = leases.found();
     settled.recovered.failures.extend(damaged);
     for one in &found {
         let opened = if known.contains(&one.note.id) {
-            true
+            opened.contains(&one.note.id)
         } else if one.is_dead() {
             let mut recovered = release_all(notes, None, &[one], settings.window.release_wait).await;
             let opened = recovered.failures.is_empty();

@@ -2,6 +2,7 @@
 
 use super::Found;
 use crate::catalog::{self, Catalog, CatalogError, CatalogErrorKind, Phase, PointEvent, PointId, PointLog};
+use crate::kubernetes;
 use crate::note::{GuardReport, GuardStatus, Kind, LocalNotes, OpenWindowNote};
 use crate::point::{Attempt, ErrorReport, Pod, Verdict, Violation};
 use crate::restore_point::after::violation;
@@ -21,6 +22,10 @@ pub async fn close(notes: &LocalNotes, found: &Found, catalog: Option<&Catalog>,
         },
     };
     let mut warnings = Vec::new();
+    // A pause has no verdict that would have to come first. That of a guard elsewhere is the guard's to give back.
+    if note.kind == Kind::Pause && (found.local || found.is_dead()) {
+        warnings.extend(kubernetes::give_back(&note.leases, &note.id).await);
+    }
     if let Some(opened) = opened {
         let guard = notes.guard(note).or_else(|| found.guard.clone());
         let recorded = match opened {

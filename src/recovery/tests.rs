@@ -64,6 +64,7 @@ fn note(owner: Process, pods: &[&TestPod]) -> OpenWindowNote {
         call_deadline_ms: 100,
         pods: pods.iter().map(noted).collect(),
         catalog: None,
+        leases: Vec::new(),
     }
 }
 
@@ -201,11 +202,12 @@ async fn the_void_of_a_dead_owner_is_recorded_where_its_note_says_after_the_atte
     assert_eq!(catalog::notes::get(&catalog, &note.id).await.unwrap(), None);
 }
 
-fn opened(id: &PointId) -> PointEvent {
+pub(super) fn opened(id: &PointId) -> PointEvent {
     PointEvent::Opened {
         id: id.clone(),
         at: Utc::now(),
-        by: By { host: "h".into(), pid: 1, version: "0".into() },
+        by: By { host: "h".into(), pid: 1, version: "0".into(), process: None },
+        until: None,
         targets: Vec::new(),
         databases: Vec::new(),
         settings: OpenedSettings {

@@ -53,7 +53,7 @@ pub struct Attempt<'a> {
     pub notes: &'a LocalNotes,
     /// Where a second copy of the note goes; `None` for a pause, which must not wait for a remote store.
     pub catalog: Option<&'a Catalog>,
-    /// Further copies of the note, where targets are Kubernetes'; `None` for a pause.
+    /// Further copies of the note, where targets are Kubernetes'.
     pub leases: Option<&'a HeldLeases>,
     /// Hard deadline: longest outage of this window.
     pub max_outage: Duration,
@@ -173,6 +173,7 @@ impl Attempt<'_> {
             call_deadline_ms: u64::try_from(self.settings.window.call_deadline().as_millis()).unwrap_or(u64::MAX),
             pods: self.pods.iter().map(noted).collect(),
             catalog: self.catalog.map(|_| self.settings.catalog_url.to_string()),
+            leases: self.leases.map(|leases| leases.references().to_vec()).unwrap_or_default(),
         })
     }
 
@@ -315,7 +316,13 @@ fn held(catalog: &Catalog, holder: &LockStatus) -> Failure {
         holder.owner.host,
         wall::rfc3339(holder.until)
     );
-    let hint = "Another run makes a restore point now. Wait for it; `stillpoint status` shows it.";
+    let hint = match process(&holder.owner).life() {
+        Life::Unknown => format!(
+            "Another run makes a restore point now, or died: from here that cannot be told. If it died, its lock ends by itself at {}; there is nothing to delete. Run it again then.",
+            wall::rfc3339(holder.until + LockStatus::TOLERANCE)
+        ),
+        _ => "Another run makes a restore point now. Wait for it; `stillpoint status` shows it.".to_owned(),
+    };
     Failure::new(Exit::Refused, "lock_held", message, hint)
 }
 
@@ -330,13 +337,17 @@ pub(crate) fn lock_owner(process: &Process) -> Owner {
 }
 
 pub(crate) fn is_dead(owner: &Owner) -> bool {
+    process(owner).life() == Life::Dead
+}
+
+/// The process that a lock's log names.
+pub(crate) fn process(owner: &Owner) -> Process {
     let (boot_id, pid_namespace) = owner.boot_id.split_once(' ').unwrap_or((&owner.boot_id, ""));
-    let process = Process {
+    Process {
         host: owner.host.clone(),
         boot_id: boot_id.to_owned(),
         pid_namespace: pid_namespace.to_owned(),
         pid: owner.pid,
         start_ticks: owner.pid_start,
-    };
-    process.life() == Life::Dead
+    }
 }

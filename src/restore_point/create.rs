@@ -12,13 +12,17 @@ use crate::failure::{Exit, Failure};
 use crate::kubernetes::HeldLeases;
 use crate::note::{LocalNotes, NoteError, OwnerLock};
 use crate::point::{self, Point};
-use crate::recovery::{self, Found};
+use crate::recovery::{self, Found, Gone};
 use crate::restore_point::preflight::Preflight;
 use crate::settings::Settings;
 use crate::window::driver::Happened;
 use crate::window::protocol::Window;
+use chrono::{DateTime, Utc};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// Among how many of the newest points those are looked for that a run left without a verdict. `recover` looks at all.
+const NEWEST: usize = 16;
 
 /// Is told what happens in a window, for progress and logs.
 pub type Seen<'a> = dyn FnMut(&[String], &Window, &Happened<'_>) + Send + 'a;
@@ -54,6 +58,7 @@ pub async fn run(
         cancel,
         log: None,
         opened: Vec::new(),
+        until: DateTime::UNIX_EPOCH,
         outage: Duration::ZERO,
         attempts: Vec::new(),
         created,
@@ -82,10 +87,15 @@ impl Created {
     /// Recovers what dead runs left, then takes the state folder. In this order: a run that is stopped past its deadline
     /// holds the folder until it is recovered from.
     async fn own(&mut self, settings: &Settings, notes: &LocalNotes, cancel: &CancellationToken) -> Option<OwnerLock> {
-        self.recover_dead(settings, notes, cancel).await;
-        let owner = notes.lock();
+        let mut gone = self.recover_dead(settings, notes, cancel).await;
+        let owner = notes.own();
         match owner {
-            Ok(owner) if self.failures.is_empty() => Some(owner),
+            Ok(owner) if self.failures.is_empty() => {
+                gone.add(owner.former());
+                let settled = recovery::settle_catalog(settings, notes, &gone, Some(NEWEST)).await;
+                self.point.warnings.extend(settled);
+                Some(owner)
+            }
             Ok(_) => None,
             // The notes say more than the lock.
             Err(error) => {
@@ -97,19 +107,24 @@ impl Created {
         }
     }
 
-    async fn recover_dead(&mut self, settings: &Settings, notes: &LocalNotes, cancel: &CancellationToken) {
+    /// Returns who was found to be gone on the way.
+    async fn recover_dead(&mut self, settings: &Settings, notes: &LocalNotes, cancel: &CancellationToken) -> Gone {
         let (local, damaged) = recovery::find(Some(notes), None).await;
         self.failures.extend(damaged);
         self.recover(settings, notes, None, &local).await;
-        let settled = recovery::settle_leases(settings, notes, &recovery::opened(&local, &self.failures), cancel).await;
+        let opened = recovery::opened(&local, &self.failures);
+        let settled = recovery::settle_leases(settings, notes, &local, &opened, cancel).await;
         self.point.warnings.extend(settled.recovered.warnings);
         self.failures.extend(settled.recovered.failures);
         self.failures.extend(settled.living);
         // Whatever is wrong with cluster or catalog, the preflight finds and says.
-        let Ok(catalog) = Catalog::open(settings.catalog_url.as_str(), Options::default()).await else { return };
+        let Ok(catalog) = Catalog::open(settings.catalog_url.as_str(), Options::default()).await else {
+            return settled.gone;
+        };
         let (mut remote, _) = recovery::find(None, Some(&catalog)).await;
         remote.retain(|note| local.iter().all(|known| known.note.id != note.note.id));
         self.recover(settings, notes, Some(&catalog), &remote).await;
+        settled.gone
     }
 
     async fn recover(&mut self, settings: &Settings, notes: &LocalNotes, catalog: Option<&Catalog>, found: &[Found]) {
@@ -130,6 +145,8 @@ struct Run<'a> {
     log: Option<PointLog>,
     /// The data sets that the log began with.
     opened: Vec<OpenedDatabase>,
+    /// Until when this run may write to the log.
+    until: DateTime<Utc>,
     outage: Duration,
     attempts: Vec<point::Attempt>,
     created: Created,

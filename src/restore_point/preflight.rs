@@ -81,11 +81,12 @@ impl Preflight {
         self.failures.extend(unread);
         // Of an earlier window of this run, whose pods are open, and which could not be removed.
         let others = open_windows.iter().filter(|note| !note.is_own());
+        // What is told of here is not told of again by its Lease.
         self.failures.extend(others.map(recovery::refusal));
         if !cancel.is_cancelled() {
             let (leases, mut pods) = tokio::join!(recovery::Leases::look(settings), target::prepare(settings));
             srv_names::advise(settings, &mut pods.failures).await;
-            self.failures.extend(leases.refusals());
+            self.failures.extend(leases.refusals(&open_windows));
             // A cluster that cannot be asked is told once.
             let untold = |f: &&Failure| pods.failures.iter().all(|told| told.name != f.name);
             self.failures.extend(leases.unread.iter().filter(untold).cloned());

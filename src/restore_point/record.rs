@@ -3,20 +3,38 @@
 use crate::catalog::{By, OpenedDatabase, OpenedSet, OpenedSettings, OpenedTarget, PointEvent, PointId};
 use crate::databases::Surveyed;
 use crate::instant;
+use crate::note::Process;
 use crate::point::{Attempt, Point, StillPeriod};
 use crate::restore_point::after::Proven;
+use crate::restore_point::attempt::lock_owner;
 use crate::restore_point::preflight::Preflight;
 use crate::restore_point::report;
-use crate::settings::{self, PodSource, Settings, TargetSettings, duration_text};
+use crate::settings::{self, PodSource, Settings, TargetSettings, WindowSettings, duration_text};
 use crate::wall;
 use crate::window::protocol::{Outcome, Round};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use provider_api::{Confirmed, DataSet, Mono, UnixNanos};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// How long a log may be without a verdict beyond its windows and what lies between them: preflights, and a slow store.
+const LOG_SLACK: Duration = Duration::from_secs(600);
+
+/// For how long a run may write to a log that has no verdict.
+pub fn log_life(window: &WindowSettings) -> Duration {
+    window_life(window)
+        .saturating_add(window.retry_after)
+        .saturating_mul(window.attempts.max(1))
+        .saturating_add(LOG_SLACK)
+}
+
+/// How long one window may last, with its verdict.
+pub fn window_life(window: &WindowSettings) -> Duration {
+    window.max_outage.saturating_add(window.release_wait).saturating_add(LOG_SLACK / 5)
+}
+
 /// The beginning of a log: what will be paused, and what T must be restorable on.
-pub fn opened(id: &PointId, settings: &Settings, found: &Preflight) -> PointEvent {
+pub fn opened(id: &PointId, settings: &Settings, found: &Preflight, until: DateTime<Utc>) -> PointEvent {
     let all = report::pods(&found.pods, None);
     let target = |target: &TargetSettings| OpenedTarget {
         name: target.name.clone(),
@@ -30,7 +48,9 @@ pub fn opened(id: &PointId, settings: &Settings, found: &Preflight) -> PointEven
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            process: Process::this().ok().as_ref().map(lock_owner),
         },
+        until: Some(until),
         targets: settings.targets.iter().map(target).collect(),
         databases: databases(&found.surveyed),
         settings: proof_settings(settings),

@@ -47,7 +47,9 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Pods and databases: `check`, `create`, `config check`.
+    /// Pods, and databases where there are any: `check`.
+    pub const TARGETS: Needs = Needs { targets: true, databases: false, pardon_databases: false };
+    /// Pods and databases: `create`, `config check`.
     pub const ALL: Needs = Needs { targets: true, databases: true, pardon_databases: false };
     /// Pods alone: `pause`.
     pub const PODS: Needs = Needs { targets: true, databases: false, pardon_databases: true };

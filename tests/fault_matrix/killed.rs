@@ -6,6 +6,7 @@ use crate::steps::{AROUND, Provoked, Scene, arrivals, provoke, steps};
 use crate::support::{Setup, Stage, proc, until, violations};
 use crate::verdict::{self, SOON};
 use rustix::process::Signal;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use stillpoint_sandbox::pods::{Action, Fault, Method, Trigger};
@@ -37,7 +38,44 @@ pub fn rows() -> Vec<Row> {
         let next = next[n % next.len()];
         row(format!("kill@{place} in {scene:?}, then {next:?}"), move |seed| killed(place, scene, provoked, next, seed))
     });
-    rows.chain(late_pauses()).collect()
+    let unnoted = ["after:OpenPoint", "before:WriteNote:1"].into_iter().flat_map(|place| {
+        [Next::Create, Next::Recover].map(|next| {
+            row(format!("kill@{place}, then {next:?} beside a living run"), move |seed| unnoted(place, next, seed))
+        })
+    });
+    rows.chain(unnoted).chain(late_pauses()).collect()
+}
+
+/// A point whose run died before any note told of it ends as void; one whose run lives and has come as far is never touched,
+/// whoever looks.
+async fn unnoted(place: &'static str, next: Next, seed: u64) {
+    let stage = Stage::start(Setup::new(seed).quiet()).await;
+    let mut living = stage.start_command(&["create"], &[("STILLPOINT_FAULT", &format!("stop@{place}"))]);
+    living.stopped().await;
+    // From here on whatever the other run does, it does from another state folder.
+    let elsewhere = ["--state-dir", &stage.path("elsewhere").display().to_string()].map(str::to_owned);
+    let beside = async |word: &str, code: i32| {
+        let words = [word, &elsewhere[0], &elsewhere[1]];
+        stage.run(&words).await.expect(code)
+    };
+    beside("recover", 0).await;
+    assert_eq!(beside("create", 4).await.json["error"]["name"], "lock_held");
+    let only = verdict::points(&stage).await;
+    assert!(only.len() == 1 && only[0]["state"].is_null(), "a living run's point was ended: {only:#?}");
+    living.signal(Signal::KILL);
+    living.end().await.expect_killed();
+    let dead = only[0]["id"].clone();
+    // Twice: the second finds nothing to do.
+    match next {
+        Next::Create => drop(beside("create", 0).await),
+        _ => drop(beside("recover", 0).await),
+    }
+    let again = beside("recover", 0).await;
+    assert_eq!(again.json["warnings"], json!([]), "{:#}", again.json);
+    let points = verdict::points(&stage).await;
+    let ended = points.iter().find(|point| point["id"] == dead).unwrap();
+    assert_eq!((&ended["state"], &ended["attempts"]), (&json!("void"), &json!([])), "{ended:#}");
+    assert_eq!(points.len(), if matches!(next, Next::Create) { 2 } else { 1 });
 }
 
 /// A Pause that a pod handles only after its caller's death, up to the call's deadline.
@@ -108,8 +146,12 @@ async fn killed(place: String, scene: Scene, provoked: Provoked, next: Next, see
     }
     let point = point.unwrap();
     match place.as_str() {
-        // No note was written: nothing could have been paused, and nobody knows of a window.
-        "on:Start:1" | "before:WriteNote:1" => assert!(point["state"].is_null(), "{point:#}"),
+        // No note was written: nothing could have been paused. `unpause` opens pods and asks no catalog.
+        "after:OpenPoint" | "on:Start:1" | "before:WriteNote:1" => {
+            let void = if matches!(next, Next::Unpause) { Value::Null } else { Value::from("void") };
+            assert_eq!(point["state"], void, "{point:#}");
+            assert_eq!(point["attempts"], json!([]), "{point:#}");
+        }
         "after:StoreVerdict" => assert_eq!(point["state"], "recorded", "{point:#}"),
         _ => {
             assert_eq!(point["state"], "void", "{point:#}");

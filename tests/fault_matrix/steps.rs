@@ -171,8 +171,9 @@ fn arrival(event: &Event) -> (usize, Arrival) {
     (place, Arrival { name: event_name(event), scene, provoked, visits })
 }
 
-/// The named steps between the end of a window and the end of `create`.
-pub const AROUND: [&str; 3] = ["before:StandDown", "before:StoreVerdict", "after:StoreVerdict"];
+/// The named steps around a window: between the beginning of the point's log and the window, and between the window's end
+/// and that of `create`.
+pub const AROUND: [&str; 4] = ["after:OpenPoint", "before:StandDown", "before:StoreVerdict", "after:StoreVerdict"];
 
 impl Scene {
     pub fn words(self) -> &'static [&'static str] {

@@ -23,12 +23,32 @@ pub fn rows() -> Vec<Row> {
         row("recover leaves a living window alone", recover_a_living_window),
         row("recover with nothing to do", nothing_to_recover),
         row("status tells of a living window", status_of_a_window),
+        row("check without a database looks at pods and catalog", check_without_database),
         row("two create at once, one state folder", |seed| two_creates(seed, false)),
         row("two create at once, two state folders", |seed| two_creates(seed, true)),
         row("create while a pause is on", create_in_a_pause),
         row("unpause without a note opens the targets", unpause_without_note),
         row("a window's log names only commands and events with rows", known_names),
     ]
+}
+
+async fn check_without_database(seed: u64) {
+    let stage = Stage::start(Setup::new(seed).quiet()).await;
+    let whole = std::fs::read_to_string(stage.path("stillpoint.toml")).unwrap();
+    let (targets, _) = whole.split_once("[[database]]").unwrap();
+    std::fs::write(stage.path("stillpoint.toml"), targets).unwrap();
+    let ended = stage.run(&["check"]).await.expect(0);
+    let states: BTreeSet<&str> =
+        ended.json["pods"].as_array().unwrap().iter().map(|pod| pod["state"].as_str().unwrap()).collect();
+    assert_eq!(states, BTreeSet::from(["open"]), "{:#}", ended.json);
+    assert!(ended.json["warnings"][0].as_str().unwrap().contains("`create` needs a [[database]]"), "{:#}", ended.json);
+    // What it says of `create` is so, and what is wrong with a pod is told all the same.
+    assert_eq!(stage.run(&["create"]).await.expect(2).json["error"]["name"], "no_database");
+    stage.pods()[1].set(Fault::now(Action::Die));
+    stage.run(&["check"]).await.expect(4);
+    // A database that is there but broken is no database that is missing.
+    std::fs::write(stage.path("stillpoint.toml"), format!("{targets}[[database]]\nname = \"d\"\n")).unwrap();
+    stage.run(&["check"]).await.expect(2);
 }
 
 async fn paused(seed: u64, length: &str) -> (Stage, u64) {

@@ -318,7 +318,12 @@ impl Play {
 
     /// Starts `create` and waits until every gate is closed and has been looked at twice: the still period goes on.
     pub async fn held(&self) -> Running {
-        let running = self.start(&["create"]);
+        self.held_by(&["create"]).await
+    }
+
+    /// The same by another command.
+    pub async fn held_by(&self, words: &[&str]) -> Running {
+        let running = self.start(words);
         let looked_at = |server: &Pod| {
             let log = server.log();
             let since = log.gate_closed_intervals().last().map_or(u64::MAX, |(from, _)| *from);

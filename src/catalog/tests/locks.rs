@@ -7,6 +7,7 @@ on_every_store!(
     a_released_lock_is_free_and_a_second_release_is_harmless,
     a_lock_whose_time_has_passed_is_free_and_its_holder_learns_it,
     only_a_dead_holder_of_this_boot_is_passed_over,
+    the_lock_of_a_holder_that_is_gone_is_given_back_and_nobody_else_s,
     of_many_that_want_it_at_once_one_gets_it,
     a_renewed_lock_holds_longer,
     a_damaged_lock_is_nobody_s,
@@ -80,6 +81,21 @@ async fn only_a_dead_holder_of_this_boot_is_passed_over(catalog: &Catalog) {
     let end = PauseLock::acquire(catalog, owner(2), soon(), |holder| *holder == owner(1)).await.unwrap();
     assert!(matches!(end, Acquired::Held(_)));
     assert_eq!(dead.still_held().await.unwrap(), Holding::Lost { by: Some(owner(2)) });
+}
+
+async fn the_lock_of_a_holder_that_is_gone_is_given_back_and_nobody_else_s(catalog: &Catalog) {
+    let gone = held(catalog, 1, soon()).await;
+    assert_eq!(release_of_gone(catalog, |holder| *holder == owner(2)).await.unwrap(), None);
+    assert_eq!(gone.still_held().await.unwrap(), Holding::Held);
+    let freed = release_of_gone(catalog, |holder| *holder == owner(1)).await.unwrap().unwrap();
+    assert_eq!(freed.owner, owner(1));
+    assert_eq!(release_of_gone(catalog, |_| true).await.unwrap(), None, "nobody has it");
+    // Whoever was not gone after all learns it, and takes nothing from the next holder.
+    let next = held(catalog, 2, soon()).await;
+    assert_eq!(gone.still_held().await.unwrap(), Holding::Lost { by: Some(owner(2)) });
+    gone.release().await.unwrap();
+    assert_eq!(release_of_gone(catalog, |holder| *holder == owner(1)).await.unwrap(), None);
+    assert_eq!(next.still_held().await.unwrap(), Holding::Held);
 }
 
 async fn of_many_that_want_it_at_once_one_gets_it(catalog: &Catalog) {

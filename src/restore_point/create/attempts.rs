@@ -7,8 +7,10 @@ use crate::kubernetes::HeldLeases;
 use crate::point::{self, Attempt, State, Verdict};
 use crate::restore_point::preflight::{self, Preflight, catalog_failure};
 use crate::restore_point::{attempt, record, report};
+use crate::window::fault;
 use crate::window::violation::Name;
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
+use std::time::Duration;
 
 impl Run<'_> {
     pub(super) async fn attempts(&mut self, seen: &mut Seen<'_>) {
@@ -99,21 +101,28 @@ impl Run<'_> {
     }
 
     /// A point's log begins before its first window, and holds the data sets that were found then. Where they have changed
-    /// since, as by what made the last window void, this point ends and another begins.
+    /// since, as by what made the last window void, this point ends and another begins; also where the next window could
+    /// end after the time for which others leave the log to this run.
     async fn open(&mut self, catalog: &Catalog, found: &Preflight) -> Result<PointId, Failure> {
         let databases = record::databases(&found.surveyed);
+        let window = &self.settings.window;
+        let same = record::same_data_sets(&self.opened, &databases);
         if let Some(log) = &self.log
-            && record::same_data_sets(&self.opened, &databases)
+            && same
+            && Utc::now() + length(record::window_life(window)) < self.until
         {
             return Ok(log.id().clone());
         }
         if let Some(log) = self.log.take() {
-            self.warn(format!("the data sets have changed: {} ends as void, and another point is begun", log.id()));
+            let why = if same { "its time is over" } else { "the data sets have changed" };
+            self.warn(format!("{why}: {} ends as void, and another point is begun", log.id()));
             self.end_log(log, None).await;
         }
         let id = PointId::manual(Utc::now());
-        let opened = record::opened(&id, self.settings, found);
+        self.until = Utc::now() + length(record::log_life(window));
+        let opened = record::opened(&id, self.settings, found, self.until);
         let log = PointLog::create(catalog, &id, opened).await.map_err(|error| catalog_failure(&error))?;
+        fault::point("after:OpenPoint");
         self.log = Some(log);
         self.opened = databases;
         self.created.point.id = Some(id.to_string());
@@ -160,6 +169,10 @@ impl Run<'_> {
             self.created.point.warnings.push(warning);
         }
     }
+}
+
+fn length(length: Duration) -> TimeDelta {
+    TimeDelta::from_std(length).unwrap_or(TimeDelta::weeks(52))
 }
 
 /// `None`: the last window was good, or there was none, and what went wrong is said already.
