@@ -25,6 +25,11 @@ impl Failures {
         self.0.is_empty()
     }
 
+    /// The last of those with this name.
+    pub fn last_named(&mut self, name: &str) -> Option<&mut Failure> {
+        self.0.iter_mut().rev().find(|failure| failure.name == name)
+    }
+
     /// Adds one.
     pub fn push(&mut self, failure: Failure) {
         self.0.push(failure);

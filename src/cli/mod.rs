@@ -7,6 +7,7 @@ pub mod config;
 pub mod create;
 pub mod demo;
 pub mod drill;
+pub mod duty;
 pub mod failures;
 #[cfg(test)]
 mod kept;
@@ -200,7 +201,17 @@ fn run(cli: Cli, environment: Environment, glance: &Glance) -> Report {
             Err(usage::unknown_verb(&word).into())
         }
     };
-    outcome.unwrap_or_else(|failures| Report::failed(glance.verb.as_deref(), failures))
+    let verb = glance.verb.as_deref();
+    match outcome {
+        Ok(mut report) => {
+            duty::name_policy(verb, &mut report.failures);
+            report
+        }
+        Err(mut failures) => {
+            duty::name_policy(verb, &mut failures);
+            Report::failed(verb, failures)
+        }
+    }
 }
 
 /// Runs a verb that waits for something other than local files.

@@ -14,10 +14,7 @@ use std::time::Duration;
 
 /// From now on the program may do what its policy allows, and the data of every table has to exist somewhere after every call.
 fn watched(program: Program) -> Program {
-    let config = program.db().config().clone();
-    let policy = include_str!("../../deploy/iam/backup.json").replace("REGION", &config.region);
-    let policy = policy.replace("ACCOUNT", &config.account).replace("NAMESPACE", "bank");
-    program.db().set_policy("sandbox", Some(&serde_json::from_str(&policy).unwrap())).unwrap();
+    program.bind("sandbox", "backup");
     let tables = program.tables();
     program.db().guard_set(&tables.keys().map(String::as_str).collect::<Vec<_>>());
     program

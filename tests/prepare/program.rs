@@ -75,6 +75,16 @@ impl Program {
         self.folder.path().join(name).to_string_lossy().into_owned()
     }
 
+    /// From now on this access key may do what the policy of a duty in deploy/iam allows, and nothing else.
+    #[allow(dead_code)] // Not every test has duties.
+    pub fn bind(&self, key: &str, duty: &str) {
+        let file = format!("{}/deploy/iam/{duty}.json", env!("CARGO_MANIFEST_DIR"));
+        let config = self.db().config();
+        let policy = std::fs::read_to_string(file).unwrap().replace("REGION", &config.region);
+        let policy = policy.replace("ACCOUNT", &config.account).replace("NAMESPACE", "bank");
+        self.db().set_policy(key, Some(&serde_json::from_str(&policy).unwrap())).unwrap();
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stillpoint"));
         command.args(words).arg("--config").arg(self.config());
@@ -100,7 +110,13 @@ impl Program {
 
     /// What a command prints; its exit code is in there.
     pub async fn json(&self, words: &[&str]) -> Value {
-        let Output { status, stdout, stderr } = self.json_command(words).output().await.unwrap();
+        self.json_as("sandbox", words).await
+    }
+
+    /// The same, signed with this access key.
+    pub async fn json_as(&self, key: &str, words: &[&str]) -> Value {
+        let mut command = self.json_command(words);
+        let Output { status, stdout, stderr } = command.env("AWS_ACCESS_KEY_ID", key).output().await.unwrap();
         let value: Value = serde_json::from_slice(&stdout)
             .unwrap_or_else(|error| panic!("{words:?}: {error}: {}", String::from_utf8_lossy(&stderr)));
         assert_eq!(value["exit_code"].as_i64(), status.code().map(i64::from), "{words:?}: {value:#}");

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, dead_code)]
 
 mod disaster;
+mod duties;
 #[path = "../prepare/program.rs"]
 mod program;
 

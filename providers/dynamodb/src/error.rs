@@ -195,8 +195,15 @@ fn answered(site: &Site<'_>, code: String, message: String, status: u16) -> Faul
         _ => "failed",
     };
     let hint = match (kind, refused(&message)) {
-        // A call can need more than its own action: a restore that of reading and writing its target, for one.
-        (ErrorKind::PermissionDenied, Some((action, resource))) if action != site.operation.action() => {
+        // A call can need more than its own action, and on more than what it is about: a restore that of reading and writing
+        // its target, for one.
+        (ErrorKind::PermissionDenied, Some((action, resource))) if message.contains("with an explicit deny") => {
+            format!(
+                "a Deny in a policy forbids {action} on {resource}: run this with the identity that has this duty, or take the \
+                 Deny away (aws sts get-caller-identity says who this is)"
+            )
+        }
+        (ErrorKind::PermissionDenied, Some((action, resource))) => {
             format!(
                 "allow the IAM action {action} on {resource} for the identity that runs this (aws sts get-caller-identity)"
             )
@@ -332,6 +339,14 @@ mod tests {
             "User: arn:aws:iam::1:user/u is not authorized to perform: kms:Decrypt on resource: arn:key because no";
         let error = answered(&site(), "AccessDeniedException".to_owned(), text.to_owned(), 400).error;
         assert!(error.hint.starts_with("allow the IAM action kms:Decrypt on arn:key "), "{}", error.hint);
+    }
+
+    #[test]
+    fn a_refusal_by_an_explicit_deny_does_not_ask_for_one_more_allow() {
+        let text = "User: arn:aws:iam::1:user/u is not authorized to perform: dynamodb:DeleteTable on resource: arn:t with an \
+                    explicit deny in an identity-based policy";
+        let error = answered(&site(), "AccessDeniedException".to_owned(), text.to_owned(), 400).error;
+        assert!(error.hint.starts_with("a Deny in a policy forbids dynamodb:DeleteTable on arn:t: "), "{}", error.hint);
     }
 
     #[test]

@@ -4,13 +4,17 @@ use super::plan::{self, Blueprint};
 use crate::client::Cloud;
 use crate::error::Fault;
 use crate::limits::{
-    ACCOUNT_CAPACITY, CREATE_BACKUP, DELETE_BACKUP, DELETE_TABLE, DESCRIBE_BACKUP, LIST_BACKUPS,
-    RESTORE_TABLE_FROM_BACKUP, RESTORE_TABLE_TO_POINT_IN_TIME,
+    ACCOUNT_CAPACITY, BATCH_GET_ITEM, CREATE_BACKUP, DELETE_BACKUP, DELETE_TABLE, DESCRIBE_BACKUP, LIST_BACKUPS,
+    RESTORE_TABLE_FROM_BACKUP, RESTORE_TABLE_TO_POINT_IN_TIME, SCAN,
 };
 use crate::names;
 use crate::settings::{Config, Staging};
+use crate::verify::PARTITION_KEY;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_smithy_types::DateTime;
 use provider_api::{Context, ErrorKind, Fence, ProviderError, Unit};
+use std::collections::{BTreeSet, HashMap};
 
 /// A call that cannot change anything needs no right to act.
 pub(crate) struct Harmless;
@@ -29,13 +33,13 @@ pub(super) async fn run(
     units: &[Unit],
 ) -> Result<Vec<String>, ProviderError> {
     let plans = units.iter().map(plan::of).collect::<Result<Vec<_>, _>>()?;
-    if let (Some(unit), Some(plan)) = (units.first(), plans.first()) {
-        may_all(cloud, context, unit, plan).await?;
+    if let Some(plan) = plans.first() {
+        may_all(cloud, context, units, plan).await?;
     }
     Ok(capacity_warning(config, &plans).into_iter().chain(name_warning(units)).collect())
 }
 
-/// The same of a drill: one restore and the deletion of its copy.
+/// The same of a drill: restores, the deletion of a copy, and reading one, for which the copies are made.
 pub(super) async fn may_copy(cloud: &Cloud, context: &Context, units: &[Unit]) -> Result<(), ProviderError> {
     let Some(unit) = units.first() else { return Ok(()) };
     let plan = plan::of(unit)?;
@@ -48,30 +52,57 @@ pub(super) async fn may_copy(cloud: &Cloud, context: &Context, units: &[Unit]) -
             // Beside the backup, one that is not there: nothing can be restored from it, whatever became of the table.
             let folder = backup.rsplit_once('/').map_or(backup.as_str(), |(folder, _)| folder);
             let absent = format!("{folder}/01489173575360-b308cd7d");
-            let call = client.restore_table_from_backup().backup_arn(absent).target_table_name(&nobody);
+            let look = || client.describe_backup().backup_arn(&absent).send();
+            denied(cloud.call(context, &DESCRIBE_BACKUP, &absent, look).await)?;
+            let call = client.restore_table_from_backup().backup_arn(&absent).target_table_name(&nobody);
             denied(cloud.act(context, &RESTORE_TABLE_FROM_BACKUP, &unit.name, &Harmless, || call.send()).await)?;
         }
-        None => {
-            let call = client.restore_table_to_point_in_time().source_table_name(&unit.name);
-            let call = call.target_table_name(&unit.name).restore_date_time(DateTime::from_secs(1));
-            denied(cloud.act(context, &RESTORE_TABLE_TO_POINT_IN_TIME, &unit.name, &Harmless, || call.send()).await)?;
-        }
+        None => may_restore(cloud, context, units, &nobody).await?,
     }
     let drop = client.delete_table().table_name(&nobody);
-    denied(cloud.act(context, &DELETE_TABLE, &nobody, &Harmless, || drop.send()).await)
+    denied(cloud.act(context, &DELETE_TABLE, &nobody, &Harmless, || drop.send()).await)?;
+    may_read(cloud, context, &nobody).await
+}
+
+/// The two ways in which verification reads.
+async fn may_read(cloud: &Cloud, context: &Context, nobody: &str) -> Result<(), ProviderError> {
+    let client = &cloud.dynamodb;
+    denied(cloud.call(context, &SCAN, nobody, || client.scan().table_name(nobody).limit(1).send()).await)?;
+    let key = HashMap::from([(PARTITION_KEY.to_owned(), AttributeValue::B(Blob::new([0])))]);
+    let keys = KeysAndAttributes::builder().keys(key).build().map_err(|cause| {
+        ProviderError::new(ErrorKind::Invalid, "a look at a copy cannot be asked for", "report this defect")
+            .caused_by(cause)
+    })?;
+    let look = || client.batch_get_item().request_items(nobody, keys.clone()).send();
+    denied(cloud.call(context, &BATCH_GET_ITEM, nobody, look).await)
+}
+
+/// One of each namespace: policies name tables by namespace, and one that was forgotten would stop the work half-way.
+pub(crate) fn one_of_each_namespace<'a, T>(all: &'a [T], name: impl Fn(&T) -> &str) -> Vec<&'a T> {
+    let mut seen = BTreeSet::new();
+    let namespace = |one: &T| name(one).split_once('.').map(|(namespace, _)| namespace.to_owned());
+    all.iter().filter(|one| seen.insert(namespace(one))).collect()
+}
+
+/// To the beginning of time, which no table can be restored to. Into a name that is nobody's: the rights to write the target
+/// are asked for too, and to a table nobody who prepares or drills should have them.
+async fn may_restore(cloud: &Cloud, context: &Context, units: &[Unit], nobody: &str) -> Result<(), ProviderError> {
+    for unit in one_of_each_namespace(units, |unit| &unit.name) {
+        let restore = cloud.dynamodb.restore_table_to_point_in_time().source_table_name(&unit.name);
+        let restore = restore.target_table_name(nobody).restore_date_time(DateTime::from_secs(1));
+        let sent = cloud.act(context, &RESTORE_TABLE_TO_POINT_IN_TIME, &unit.name, &Harmless, || restore.send()).await;
+        denied(sent)?;
+    }
+    Ok(())
 }
 
 /// Asks for each action in a way that must fail for another reason: a time out of reach, a table and a backup that are not
 /// there. Nobody has those names, since they hold a fresh nonce.
-async fn may_all(cloud: &Cloud, context: &Context, unit: &Unit, plan: &Blueprint) -> Result<(), ProviderError> {
+async fn may_all(cloud: &Cloud, context: &Context, units: &[Unit], plan: &Blueprint) -> Result<(), ProviderError> {
     let client = &cloud.dynamodb;
     let nobody = plan::staging_name(&plan::nonce(), "nobody");
     let backup = nobodys_backup(&plan.arn, &nobody);
-    // To the beginning of time, which no table can be restored to. Into a staging name: the rights to write the target are
-    // asked for too, and to a table nobody who prepares should have them.
-    let restore = client.restore_table_to_point_in_time().source_table_name(&unit.name).target_table_name(&nobody);
-    let restore = restore.restore_date_time(DateTime::from_secs(1));
-    denied(cloud.act(context, &RESTORE_TABLE_TO_POINT_IN_TIME, &unit.name, &Harmless, || restore.send()).await)?;
+    may_restore(cloud, context, units, &nobody).await?;
     let back_up = client.create_backup().table_name(&nobody).backup_name(&nobody);
     denied(cloud.act(context, &CREATE_BACKUP, &nobody, &Harmless, || back_up.send()).await)?;
     let drop = client.delete_table().table_name(&nobody);
@@ -160,6 +191,13 @@ mod tests {
             key: None,
             scratch: None,
         }
+    }
+
+    #[test]
+    fn one_table_of_each_namespace_is_asked_about_and_one_of_those_without() {
+        let names = ["bank.a", "bank.b", "plain", "bank2.a", "other", "coordinator.state"];
+        let chosen = one_of_each_namespace(&names, |name| name);
+        assert_eq!(chosen, [&"bank.a", &"plain", &"bank2.a", &"coordinator.state"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::{Restoring, Table};
 use crate::client::Cloud;
 use crate::error::Fault;
 use crate::limits::{CREATE_BACKUP, DEREGISTER_SCALABLE_TARGET, LIST_BACKUPS, RESTORE_TABLE_FROM_BACKUP, UPDATE_TABLE};
+use crate::prepare::preflight::one_of_each_namespace;
 use crate::{DynamoDbProvider, capture, discover, table, together};
 use aws_sdk_applicationautoscaling::types::{ScalableDimension, ServiceNamespace};
 use aws_sdk_dynamodb::types::{DeleteGlobalSecondaryIndexAction, GlobalSecondaryIndexUpdate, TableDescription};
@@ -128,36 +129,49 @@ async fn unreadable(cloud: &Cloud, context: &Context, looked: &[Looked<'_>]) -> 
 /// Asks for each action in a way that changes nothing: a backup, a target and an index that are not there. Whether
 /// a table may be deleted cannot be asked; a refusal then comes before anything is lost.
 async fn denied_all(cloud: &Cloud, context: &Context, looked: &[Looked<'_>]) -> Vec<ProviderError> {
-    let Some(one) = looked.first() else { return Vec::new() };
-    let (client, name) = (&cloud.dynamodb, &one.unit.name);
-    let mut problems = Vec::new();
+    let Some(first) = looked.first() else { return Vec::new() };
     let nobody = crate::prepare::plan::staging_name(&crate::prepare::plan::nonce(), "nobody");
-    let backup = one.plan.arn.rsplit_once('/').map_or("", |(head, _)| head);
-    let backup = format!("{backup}/01489173575360-b308cd7d");
-    let restore = client.restore_table_from_backup().target_table_name(name).backup_arn(&backup);
-    let answer = cloud.act(context, &RESTORE_TABLE_FROM_BACKUP, &backup, &Harmless, || restore.send()).await;
-    problems.extend(denied(answer));
+    let mut problems = Vec::new();
+    for one in one_of_each_namespace(looked, |one| &one.unit.name) {
+        problems.extend(denied_restore(cloud, context, one).await);
+    }
+    let (client, name) = (&cloud.dynamodb, &first.unit.name);
     let list = cloud.call(context, &LIST_BACKUPS, name, || client.list_backups().table_name(name).send()).await;
     problems.extend(denied(list));
-    if let Some(there) = looked.iter().find(|one| one.found.is_some()) {
-        let name = &there.unit.name;
-        // Rights go by the table's name, so it must be this one; an index of that name it cannot have.
-        let index = DeleteGlobalSecondaryIndexAction::builder().index_name(&nobody).build().ok();
-        let update = client.update_table().table_name(name);
-        let update =
-            update.global_secondary_index_updates(GlobalSecondaryIndexUpdate::builder().set_delete(index).build());
-        problems.extend(denied(cloud.act(context, &UPDATE_TABLE, name, &Harmless, || update.send()).await));
-        if there.plan.safety_backup {
-            // Too short for a name.
-            let back_up = client.create_backup().table_name(name).backup_name("x");
-            problems.extend(denied(cloud.act(context, &CREATE_BACKUP, name, &Harmless, || back_up.send()).await));
-        }
+    let there: Vec<_> = looked.iter().filter(|one| one.found.is_some()).collect();
+    for there in one_of_each_namespace(&there, |one| &one.unit.name) {
+        problems.extend(denied_change(cloud, context, there, &nobody).await);
     }
     let resource = format!("table/{nobody}");
     let stop = cloud.autoscaling.deregister_scalable_target().service_namespace(ServiceNamespace::Dynamodb);
     let stop = stop.resource_id(&resource).scalable_dimension(ScalableDimension::DynamoDbTableReadCapacityUnits);
     problems
         .extend(denied(cloud.act(context, &DEREGISTER_SCALABLE_TARGET, &resource, &Harmless, || stop.send()).await));
+    problems
+}
+
+/// A restore under the table's name, from a backup beside its own that is not there.
+async fn denied_restore(cloud: &Cloud, context: &Context, one: &Looked<'_>) -> Option<ProviderError> {
+    let backup = one.plan.arn.rsplit_once('/').map_or("", |(head, _)| head);
+    let backup = format!("{backup}/01489173575360-b308cd7d");
+    let restore = cloud.dynamodb.restore_table_from_backup().target_table_name(&one.unit.name).backup_arn(&backup);
+    denied(cloud.act(context, &RESTORE_TABLE_FROM_BACKUP, &backup, &Harmless, || restore.send()).await)
+}
+
+/// Changes of the table that is there.
+async fn denied_change(cloud: &Cloud, context: &Context, there: &Looked<'_>, nobody: &str) -> Vec<ProviderError> {
+    let (client, name) = (&cloud.dynamodb, &there.unit.name);
+    // Rights go by the table's name, so it must be this one; an index of that name it cannot have.
+    let index = DeleteGlobalSecondaryIndexAction::builder().index_name(nobody).build().ok();
+    let update = GlobalSecondaryIndexUpdate::builder().set_delete(index).build();
+    let update = client.update_table().table_name(name).global_secondary_index_updates(update);
+    let mut problems = Vec::new();
+    problems.extend(denied(cloud.act(context, &UPDATE_TABLE, name, &Harmless, || update.send()).await));
+    if there.plan.safety_backup {
+        // Too short for a name.
+        let back_up = client.create_backup().table_name(name).backup_name("x");
+        problems.extend(denied(cloud.act(context, &CREATE_BACKUP, name, &Harmless, || back_up.send()).await));
+    }
     problems
 }
 
@@ -225,11 +239,12 @@ async fn room(cloud: &Cloud, context: &Context, looked: &[Looked<'_>]) -> Vec<St
 
 /// Tables that the point does not have stay as they are; but ScalarDB's metadata of T knows nothing of them.
 async fn newer(provider: &DynamoDbProvider, context: &Context, units: &[Unit]) -> Vec<String> {
-    let Ok(now) = discover::present(&provider.cloud, &provider.config, context).await else {
-        return vec![
-            "whether there are tables newer than the point cannot be told: ScalarDB's metadata cannot be read"
-                .to_owned(),
-        ];
+    let now = match discover::present(&provider.cloud, &provider.config, context).await {
+        Ok(now) => now,
+        Err(error) => {
+            let why = format!("{}; {}", error.message, error.hint);
+            return vec![format!("whether there are tables newer than the point cannot be told: {why}")];
+        }
     };
     let known = |name: &str| units.iter().any(|unit| unit.name == name);
     let new = now.into_iter().filter(|name| !known(name));

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// The hash key of every table of ScalarDB's but the metadata's.
-pub(super) const PARTITION_KEY: &str = "concatenatedPartitionKey";
+pub(crate) const PARTITION_KEY: &str = "concatenatedPartitionKey";
 
 /// Attributes of a record that are asked for, besides its key.
 pub(super) const RECORD: [&str; 5] = ["tx_id", "tx_state", "tx_prepared_at", "tx_committed_at", "before_tx_id"];

@@ -13,6 +13,7 @@ mod survey;
 use crate::DynamoDbProvider;
 use crate::client::{Cloud, Turn};
 use crate::names;
+pub(crate) use items::PARTITION_KEY;
 use provider_api::verify::{Judge, ReadPace, Suspects, Waiting};
 use provider_api::{
     Context, ErrorKind, ProviderError, TableKind, Verification, Verify, VerifyProgress, VerifyRequest, verify::Watch,
