@@ -143,7 +143,7 @@ impl Place {
                 Err(why) => failure = why,
             }
             let now = self.read().await.map_err(NotWritten::Failed)?;
-            if now.as_ref().is_some_and(|now| meaning(now) == meaning(&next)) {
+            if now.as_ref().is_some_and(|now| is_written(now, &next)) {
                 return now.ok_or(NotWritten::Lost(None));
             }
             if now.as_ref().map(meaning) != current.as_ref().map(meaning) {
@@ -171,6 +171,16 @@ impl Place {
             Err(_) => Err(self.silent(verb)),
         }
     }
+}
+
+/// Whether a Lease says what was sent, by an answer that was lost. The first one has its UID from the server alone; its holder,
+/// which no other run has, tells whose it is.
+fn is_written(now: &Lease, sent: &Lease) -> bool {
+    let ((uid, ..), mut wanted) = (meaning(now), meaning(sent));
+    if sent.metadata.resource_version.is_none() {
+        wanted.0 = uid;
+    }
+    meaning(now) == wanted
 }
 
 /// What counts of a Lease: which one, who holds it, since which transition, with which note.
@@ -326,4 +336,26 @@ pub fn held_by(place: &Place, said: &Said) -> Failure {
         "Wait for it; `stillpoint status` shows it. If it is dead, `stillpoint recover` releases its pods once the Lease has been seen unchanged for {seconds} s."
     );
     Failure::new(Exit::Refused, "lock_held", message, hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn lease(metadata: Value, holder: &str) -> Lease {
+        let spec = json!({ "holderIdentity": holder, "leaseTransitions": 1 });
+        serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap()
+    }
+
+    #[test]
+    fn the_first_lease_whose_answer_was_lost_is_known_by_its_holder_and_later_ones_also_by_their_uid() {
+        let there = |uid: &str, holder: &str| lease(json!({ "uid": uid, "resourceVersion": "7" }), holder);
+        let first = lease(json!({ "name": "stillpoint-bank" }), "us");
+        assert!(is_written(&there("a", "us"), &first));
+        assert!(!is_written(&there("a", "them"), &first));
+        let later = there("a", "us");
+        assert!(is_written(&there("a", "us"), &later));
+        assert!(!is_written(&there("b", "us"), &later), "somebody deleted it and it was made anew");
+    }
 }
