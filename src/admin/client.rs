@@ -5,17 +5,12 @@ use super::{
     connector::Connector,
     explain::{self, Unconnected},
     first_bytes::Protocol,
+    transport::Transport,
 };
 use std::{future::Future, time::Duration};
 use stillpoint_proto::admin::{PauseRequest, admin_client::AdminClient as Stub};
-use tonic::{
-    Code, Request, Response, Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
-
-/// HTTP/2's own default. hyper's is megabytes, for downloads; ours are a few bytes, on a thousand connections.
-const HTTP2_WINDOW: u32 = 65_535;
 
 /// The end of a Pause call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,39 +43,38 @@ pub enum RefusedPause {
 pub struct AdminClient {
     endpoint: AdminEndpoint,
     connector: Connector,
-    stub: Stub<Channel>,
+    transport: Transport,
+    stub: Stub<Transport>,
 }
 
 impl AdminClient {
     /// Connects: name resolved, TCP and TLS done, the server's HTTP/2 settings received; the connection is kept.
     /// A failure may take about two seconds more than `timeout`, for asking the port what it speaks instead.
     pub async fn connect(endpoint: &AdminEndpoint, timeout: Duration) -> Result<Self, AdminError> {
-        let connector = Connector::new(endpoint)?;
-        let transport = transport(endpoint)?;
+        let client = Self::connect_lazy(endpoint)?;
         let opened = tokio::time::timeout(timeout, async {
-            let channel = transport.connect_with_connector(connector.clone()).await.map_err(Unconnected::Transport)?;
-            let said = connector.seen().settled().await;
+            client.transport.connect().await.map_err(Unconnected::Transport)?;
+            let said = client.connector.seen().settled().await;
             match said.protocol() {
-                Some(Protocol::Http2) => Ok(channel),
+                Some(Protocol::Http2) => Ok(()),
                 _ => Err(Unconnected::NotSettled(said)),
             }
         });
         let failure = match opened.await {
-            Ok(Ok(channel)) => {
-                return Ok(Self { endpoint: endpoint.clone(), stub: Stub::new(channel), connector });
-            }
+            Ok(Ok(())) => return Ok(client),
             Ok(Err(failure)) => failure,
-            Err(_) => Unconnected::TimedOut(connector.seen().now(), timeout),
+            Err(_) => Unconnected::TimedOut(client.connector.seen().now(), timeout),
         };
         Err(explain::unconnected(endpoint, failure).await)
     }
 
     /// A client that connects at its first call and again whenever the connection is gone. Only settings and TLS
-    /// files can be wrong here. Must be called in a Tokio runtime.
+    /// files can be wrong here. Its calls must be made in a Tokio runtime.
     pub fn connect_lazy(endpoint: &AdminEndpoint) -> Result<Self, AdminError> {
         let connector = Connector::new(endpoint)?;
-        let channel = transport(endpoint)?.connect_with_connector_lazy(connector.clone());
-        Ok(Self { endpoint: endpoint.clone(), stub: Stub::new(channel), connector })
+        let transport = Transport::new(connector.clone());
+        let stub = Stub::with_origin(transport.clone(), origin(endpoint)?);
+        Ok(Self { endpoint: endpoint.clone(), connector, transport, stub })
     }
 
     /// The pod this client speaks to.
@@ -180,22 +174,16 @@ fn timed<T>(message: T, deadline: Duration) -> Request<T> {
     request
 }
 
-/// tonic's endpoint: without TLS, which our connector does, and without pings, which servers answer with GOAWAY.
-fn transport(endpoint: &AdminEndpoint) -> Result<Endpoint, AdminError> {
+/// What calls name as their host.
+fn origin(endpoint: &AdminEndpoint) -> Result<http::Uri, AdminError> {
     let _: HostPort = endpoint.address.parse()?;
     let scheme = if endpoint.tls.is_some() { "https" } else { "http" };
     let called = endpoint.called();
-    let origin = http::Uri::builder().scheme(scheme).authority(called).path_and_query("/").build().map_err(|_| {
+    http::Uri::builder().scheme(scheme).authority(called).path_and_query("/").build().map_err(|_| {
         AdminError::new(
             AdminErrorKind::InvalidSettings,
             format!("`{called}` cannot be the authority of a call"),
             "Write a host name, or host:port.",
         )
-    })?;
-    // The scheme here only keeps tonic's own TLS out of the way; calls carry the origin's.
-    Ok(Endpoint::from_static("http://pod")
-        .origin(origin)
-        .initial_stream_window_size(HTTP2_WINDOW)
-        .initial_connection_window_size(HTTP2_WINDOW)
-        .tcp_nodelay(true))
+    })
 }

@@ -6,18 +6,13 @@ use super::{
     first_bytes::{FirstBytes, PeerSaid, Seen},
     tls,
 };
-use hyper_util::rt::TokioIo;
 use std::{
-    fmt,
-    future::Future,
-    io,
+    fmt, io,
     net::SocketAddr,
-    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
@@ -107,27 +102,17 @@ impl Connector {
     }
 }
 
-impl tower::Service<http::Uri> for Connector {
-    type Response = TokioIo<FirstBytes<Box<dyn Stream>>>;
-    type Error = ConnectFailure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectFailure>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectFailure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    /// The URI is tonic's own idea of the address; the link knows better.
-    fn call(&mut self, _: http::Uri) -> Self::Future {
-        let link = Arc::clone(&self.0);
-        Box::pin(async move {
-            link.made.fetch_add(1, Ordering::AcqRel);
-            let seen = Seen::new();
-            *link.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen.clone();
-            match tokio::time::timeout(ATTEMPT, link.open(seen.clone())).await {
-                Ok(opened) => opened.map(TokioIo::new),
-                Err(_) => Err(ConnectFailure::TimedOut { reached: seen.now().reached }),
-            }
-        })
+impl Connector {
+    /// Connects once more.
+    pub(super) async fn connect(&self) -> Result<FirstBytes<Box<dyn Stream>>, ConnectFailure> {
+        let link = &*self.0;
+        link.made.fetch_add(1, Ordering::AcqRel);
+        let seen = Seen::new();
+        *link.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen.clone();
+        match tokio::time::timeout(ATTEMPT, link.open(seen.clone())).await {
+            Ok(opened) => opened,
+            Err(_) => Err(ConnectFailure::TimedOut { reached: seen.now().reached }),
+        }
     }
 }
 

@@ -1,10 +1,11 @@
-//! From what tonic, rustls and the kernel report to what an operator can use.
+//! From what h2, rustls and the kernel report to what an operator can use.
 
 use super::{
     AdminEndpoint, AdminError, AdminErrorKind as Kind,
     connector::ConnectFailure,
     first_bytes::{Ending, PeerSaid, Protocol},
     probe,
+    transport::TransportFailure,
 };
 use std::{error::Error, io, time::Duration};
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
@@ -13,8 +14,8 @@ use tonic::{Code, Status};
 /// How an attempt to connect failed.
 #[derive(Debug)]
 pub(super) enum Unconnected {
-    /// tonic's error, with ours somewhere in its chain.
-    Transport(tonic::transport::Error),
+    /// No connection, or one that broke as it began.
+    Transport(TransportFailure),
     /// Connected, but the peer does not speak HTTP/2.
     NotSettled(PeerSaid),
     /// The time given was over.
@@ -66,13 +67,6 @@ pub(super) fn failed_call(endpoint: &AdminEndpoint, call: &str, status: &Status,
     let Some(source) = status.source() else { return pod.answered(call, status) };
     if let Some(failure) = find::<ConnectFailure>(source) {
         return pod.connect_failure(failure);
-    }
-    if find::<tonic::TimeoutExpired>(source).is_some() {
-        return pod.new_error(
-            Kind::DeadlineExceeded,
-            format!("did not answer {call} in time"),
-            "Look at the pod's log and load; the call may still take effect.",
-        );
     }
     let tls = match &said.ending {
         Some(Ending::Failed { tls: Some(error) }) => pod.by_rustls(error),

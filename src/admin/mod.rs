@@ -15,6 +15,7 @@ pub(crate) mod test_pods;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod transport;
 
 pub use client::{AdminClient, PauseResult, RefusedPause};
 pub use endpoint::{AdminEndpoint, HostPort, TlsReference};

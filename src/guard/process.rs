@@ -11,6 +11,7 @@ use crate::window::plan::boot_ns;
 use crate::window::release::{PodIndex, Release, Tuning};
 use crate::window::releasing::{self, Answer, Closed};
 use chrono::{TimeDelta, Utc};
+use futures::future::join_all;
 use provider_api::Mono;
 use rustix::process::{Pid, getppid, setsid};
 use std::path::PathBuf;
@@ -22,6 +23,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long a killed parent may take to end before its pods are opened all the same. Its threads run no more, but one
 /// that hangs in the kernel keeps it from ending.
 const LAST_BREATH: Duration = Duration::from_secs(1);
+/// How long the first Pause may wait for this process's connections. A thousand of them, made while the Pauses go out,
+/// would hold these up; pods that are still silent by then are no reason to wait.
+const CONNECTING: Duration = Duration::from_secs(1);
 
 /// How long giving Leases back may take, of pods that are open.
 const LEASES: Duration = Duration::from_secs(30);
@@ -149,20 +153,22 @@ impl Guard {
             signals,
         };
         guard.say(GuardStatus::Armed, None);
-        guard.connect_early();
+        guard.connect_early().await;
         // Were the answer lost, the end of the pipe says so next.
         let _ = guard.feed.answer(FromGuard::Armed);
         Ok(guard)
     }
 
     /// Makes the connections now, so that a release later costs one round trip. Failures are tried again then.
-    fn connect_early(&self) {
-        for Closed { client, .. } in &self.pods {
+    async fn connect_early(&self) {
+        let connecting = self.pods.iter().map(|Closed { client, .. }| {
             let client = client.clone();
             tokio::spawn(async move {
                 let _ = client.check_paused(Duration::from_secs(5)).await;
-            });
-        }
+            })
+        });
+        // Those that take longer go on.
+        let _ = tokio::time::timeout(CONNECTING, join_all(connecting)).await;
     }
 
     /// Watches until nothing is left to do: the process that pauses has released, or this one has.

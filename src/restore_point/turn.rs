@@ -78,7 +78,7 @@ async fn lock(catalog: &Catalog, database: &str) -> Result<PauseLock, Failure> {
 /// their tables, which ends with a table.
 pub async fn is_free(catalog: &Catalog, id: &PointId, databases: &[&str]) -> Result<(), Failure> {
     let others = others(catalog, id, databases).await?;
-    others.iter().find_map(|other| in_the_way(other)).map_or(Ok(()), Err)
+    others.iter().find_map(in_the_way).map_or(Ok(()), Err)
 }
 
 fn in_the_way(other: &Loaded) -> Option<Failure> {

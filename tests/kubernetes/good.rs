@@ -3,7 +3,6 @@
 use crate::bed::Bed;
 use crate::play::{Play, Release, admin_port, labels};
 use crate::rows::{Row, row};
-use crate::support::{proc, until, violations};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod as KubePod;
 use kube::Api;
@@ -26,12 +25,6 @@ pub fn rows(bed: &Arc<Bed>) -> Vec<Row> {
         one("a StatefulSet by selector, port by name", |bed| Box::pin(stateful_set(bed))),
         one("ended pods are mentioned, ignored releases go on", |bed| Box::pin(ended_and_ignored(bed))),
     ]
-}
-
-/// Rows that leave no room for others beside them.
-pub fn large(bed: &Arc<Bed>) -> Vec<Row> {
-    let bed = bed.clone();
-    vec![row("a thousand pods over five targets", move |_| thousand(bed))]
 }
 
 async fn quiet(bed: Arc<Bed>) {
@@ -148,49 +141,6 @@ async fn stateful_set(bed: Arc<Bed>) {
         ended.json["pods"].as_array().unwrap().iter().map(|pod| pod["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["odd-0", "odd-1"]);
     play.assert_asked_as_promised();
-}
-
-async fn thousand(bed: Arc<Bed>) {
-    // In this process play the servers, each with a few open files.
-    assert!(stillpoint::target::make_room(6_000));
-    let mut starting = Vec::new();
-    for name in ["one", "two", "three", "four", "five"] {
-        let bed = bed.clone();
-        starting.push(async move {
-            let namespace = bed.namespace().await;
-            Release::start(&bed, &namespace, name, "ledger", 200).await
-        });
-    }
-    let mut play = Play::of(bed, futures::future::join_all(starting).await).await;
-    (play.hold, play.grace) = ("6s", "12s");
-    play.configure();
-    let running = play.start(&["create"]);
-    let mut most_kib = 0;
-    until("the command ends", || {
-        most_kib = most_kib.max(own_kib(running.pid()));
-        !proc::is_alive(running.pid())
-    })
-    .await;
-    // A thousand servers, their calls and a debug build share this machine: a call may be late, which voids the window.
-    // That so many pods look changed, or cannot be watched, is another matter.
-    let ended = running.end().await.expect_one_of(&[0, 1]);
-    let late = ["PauseUnanswered", "ConnectionLost", "DrainTimedOut", "DeadlinePassed"];
-    let found = violations(&ended.json);
-    assert!(found.iter().all(|name| late.contains(&name.as_str())), "{found:?}");
-    play.assert_all_open();
-    play.assert_asked_as_promised();
-    let pages = play.front.asked().iter().filter(|one| one.of_pods() && one.what.contains("limit=")).count();
-    assert!(pages >= 10, "a thousand pods came in {pages} pages");
-    eprintln!("a thousand pods: {} MiB, exit {:?}, outage {} ms", most_kib / 1024, ended.code, ended.json["outage_ms"]);
-    // A thousand connections are about 45 MiB of it, and the most is met when all is written down at the end.
-    assert!(most_kib < 96 * 1024, "{most_kib} KiB");
-}
-
-/// What a process has in memory for itself: the pages of a debug binary's own file are no measure.
-fn own_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    own.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
 async fn ended_and_ignored(bed: Arc<Bed>) {

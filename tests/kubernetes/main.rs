@@ -22,6 +22,7 @@ mod play;
 mod refusals;
 mod restoring;
 mod rivals;
+mod scale;
 mod vendor;
 mod violations;
 
@@ -47,8 +48,9 @@ fn windows_over_pods_of_a_real_cluster() {
         all.extend(encrypted::rows(&bed));
         all.extend(rivals::rows(&bed));
         all.extend(restoring::rows(&bed));
+        all.extend(scale::rows(&bed));
         rows::run("kubernetes", all).await;
-        rows::run("large", good::large(&bed)).await;
+        rows::run("large", scale::large(&bed)).await;
     });
 }
 

@@ -239,6 +239,10 @@ pub struct Play {
     pub hold: &'static str,
     /// What a Pause may take beyond the drain.
     pub grace: &'static str,
+    /// Longest outage of one window.
+    pub max_outage: &'static str,
+    /// Windows, until one is good.
+    pub attempts: u32,
     /// More `[window]` keys.
     pub window: String,
     /// Instead of one target for each release.
@@ -249,8 +253,18 @@ impl Play {
     pub async fn of(bed: Arc<Bed>, releases: Vec<Release>) -> Self {
         let front = Front::start(bed.client.clone()).await;
         let folder = tempfile::tempdir().unwrap();
-        let play =
-            Play { bed, front, releases, folder, hold: "3500ms", grace: "1s", window: String::new(), targets: None };
+        let play = Play {
+            bed,
+            front,
+            releases,
+            folder,
+            hold: "3500ms",
+            grace: "1s",
+            max_outage: "40s",
+            attempts: 1,
+            window: String::new(),
+            targets: None,
+        };
         play.configure();
         play
     }
@@ -289,13 +303,15 @@ impl Play {
         let database = &self.bed.sandbox.config().database;
         let text = format!(
             "[catalog]\nurl = \"file://{folder}/catalog\"\n[state]\ndir = \"{folder}/state\"\n\
-             [window]\nhold = \"{hold}\"\nmargin = \"500ms\"\nmax_outage = \"40s\"\nmax_pause_wait_time = \"1s\"\n\
-             call_grace = \"{grace}\"\ntcp_user_timeout = \"1s\"\nattempts = 1\nrelease_wait = \"25s\"\n{window}\
+             [window]\nhold = \"{hold}\"\nmargin = \"500ms\"\nmax_outage = \"{max_outage}\"\nmax_pause_wait_time = \"1s\"\n\
+             call_grace = \"{grace}\"\ntcp_user_timeout = \"1s\"\nattempts = {attempts}\nrelease_wait = \"25s\"\n{window}\
              [polling]\ntime_scale = {scale:?}\n{targets}\
              [[database]]\nname = \"bank-tables\"\nprovider = \"dynamodb\"\nregion = \"{region}\"\nendpoint = \"{endpoint}\"\n",
             folder = self.folder.path().display(),
             hold = self.hold,
             grace = self.grace,
+            max_outage = self.max_outage,
+            attempts = self.attempts,
             window = self.window,
             scale = database.time_scale,
             region = database.region,

@@ -27,7 +27,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -102,6 +102,8 @@ pub(crate) struct Core {
     /// Ends the time that the process is down.
     wake: Notify,
     schema: OnceLock<SchemaHook>,
+    /// No call of this method is answered now.
+    withheld: watch::Sender<Option<Method>>,
     myself: Weak<Core>,
 }
 
@@ -212,6 +214,7 @@ impl Pod {
             stops,
             wake: Notify::new(),
             schema: OnceLock::new(),
+            withheld: watch::Sender::new(None),
             myself: Weak::clone(myself),
         });
         let shutdown = CancellationToken::new();
@@ -266,6 +269,12 @@ impl Pod {
     /// Takes back the faults that wait for calls; what has begun goes on.
     pub fn clear_faults(&self) {
         self.core.gate.clear_faults();
+    }
+
+    /// From now on calls of this method are carried out at once but answered only when another method is withheld in its
+    /// place, or none: shows which calls are sent before others are answered.
+    pub fn withhold(&self, answers_to: Option<Method>) {
+        self.core.withheld.send_replace(answers_to);
     }
 
     /// Gives the pod a database for schema operations. Only the first one counts.

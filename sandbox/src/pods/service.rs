@@ -82,7 +82,7 @@ impl Services {
         let services = self.clone();
         let life = self.life.clone();
         tokio::spawn(async move {
-            let play = services.clone().play(call, script, cut, act);
+            let play = services.clone().play(method, call, script, cut, act);
             tokio::select! {
                 biased;
                 () = life.cancelled() => {}
@@ -107,7 +107,14 @@ impl Services {
         self.core.gate.note(if told { Event::Answered { call } } else { Event::AnswerLost { call } });
     }
 
-    async fn play<T, F, Acting>(self, call: Call, script: Script, cut: Option<Cut>, act: F) -> Option<Result<T, Status>>
+    async fn play<T, F, Acting>(
+        self,
+        method: Method,
+        call: Call,
+        script: Script,
+        cut: Option<Cut>,
+        act: F,
+    ) -> Option<Result<T, Status>>
     where
         F: FnOnce(Self, Call) -> Acting,
         Acting: Future<Output = Result<T, Status>>,
@@ -129,6 +136,8 @@ impl Services {
             std::future::pending::<()>().await;
         }
         tokio::time::sleep(script.late).await;
+        // An error cannot be: this very call holds the sender.
+        _ = self.core.withheld.subscribe().wait_for(|withheld| *withheld != Some(method)).await;
         if script.lose {
             if let Some(Cut(connection)) = cut {
                 connection.cancel();

@@ -352,6 +352,25 @@ async fn a_late_answer_is_late_but_the_deed_is_done_at_once() {
 }
 
 #[tokio::test]
+async fn a_withheld_answer_comes_when_it_is_let_go_and_the_deed_is_done_before() {
+    let pod = pod().await;
+    let mut client = client(&pod).await;
+    pod.withhold(Some(Method::Pause));
+    let pausing = tokio::spawn({
+        let mut client = client.clone();
+        async move { client.pause(drain(None)).await }
+    });
+    while pod.is_open() {
+        tokio::task::yield_now().await;
+    }
+    // Another method is answered, and so is not held up behind it.
+    assert!(paused(&mut client).await);
+    assert!(!pausing.is_finished());
+    pod.withhold(Some(Method::Unpause));
+    pausing.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_a_deed_done_and_a_connection_cut() {
     let pod = pod().await;
     let mut client = client(&pod).await;

@@ -78,7 +78,7 @@ async fn may_read(cloud: &Cloud, context: &Context, nobody: &str) -> Result<(), 
 }
 
 /// One of each namespace: policies name tables by namespace, and one that was forgotten would stop the work half-way.
-pub(crate) fn one_of_each_namespace<'a, T>(all: &'a [T], name: impl Fn(&T) -> &str) -> Vec<&'a T> {
+pub(crate) fn one_of_each_namespace<T>(all: &[T], name: impl Fn(&T) -> &str) -> Vec<&T> {
     let mut seen = BTreeSet::new();
     let namespace = |one: &T| name(one).split_once('.').map(|(namespace, _)| namespace.to_owned());
     all.iter().filter(|one| seen.insert(namespace(one))).collect()
