@@ -4,8 +4,8 @@ use super::{
     AdminEndpoint, AdminError, AdminErrorKind, HostPort,
     connector::Connector,
     explain::{self, Unconnected},
-    first_bytes::Protocol,
-    transport::Transport,
+    first_bytes::{PeerSaid, Protocol},
+    transport::{Transport, TransportFailure},
 };
 use std::{future::Future, time::Duration};
 use stillpoint_proto::admin::{PauseRequest, admin_client::AdminClient as Stub};
@@ -53,7 +53,9 @@ impl AdminClient {
     pub async fn connect(endpoint: &AdminEndpoint, timeout: Duration) -> Result<Self, AdminError> {
         let client = Self::connect_lazy(endpoint)?;
         let opened = tokio::time::timeout(timeout, async {
-            client.transport.connect().await.map_err(Unconnected::Transport)?;
+            if let Err(failure) = client.transport.connect().await {
+                return Err(broken(failure, client.connector.seen().now()));
+            }
             let said = client.connector.seen().settled().await;
             match said.protocol() {
                 Some(Protocol::Http2) => Ok(()),
@@ -137,6 +139,14 @@ impl AdminClient {
             Some(refused) => PauseResult::Refused(refused, self.failed("Pause", status).message),
             None => PauseResult::Unknown(self.failed("Pause", status)),
         }
+    }
+}
+
+/// Whether HTTP/2 broke because there was none is for what the peer said to tell: it may be quicker than our first look at it.
+fn broken(failure: TransportFailure, said: PeerSaid) -> Unconnected {
+    match failure {
+        TransportFailure::Http2(_) if said.protocol() != Some(Protocol::Http2) => Unconnected::NotSettled(said),
+        failure => Unconnected::Transport(failure),
     }
 }
 

@@ -100,6 +100,9 @@ pub async fn verify(
     if !failures.is_empty() {
         return Err(failures);
     }
+    if let Some(remark) = unseen_writers(this.loaded, limits) {
+        found.iter_mut().for_each(|database| database.remarks.push(remark.clone()));
+    }
     Ok(VerifyReport {
         sound: found.iter().all(|database| database.broken.is_empty()),
         prefix: this.prefix.to_owned(),
@@ -197,6 +200,28 @@ pub(crate) fn limits(loaded: &Loaded) -> Result<Limits, Failure> {
     }
 }
 
+/// A remark where the age of a record cannot tell a writer outside the targets from the pods: nothing that is restored can be
+/// younger than the pods' own last writes may be, by their clocks.
+pub(crate) fn unseen_writers(loaded: &Loaded, limits: Limits) -> Option<String> {
+    let restore_time = loaded.events().find_map(|event| match event {
+        PointEvent::Recorded { restore_time, .. } => Some(restore_time.0.saturating_mul(1_000)),
+        _ => None,
+    })?;
+    is_blind(restore_time, limits.written_by_ms).then(|| {
+        format!(
+            "the last moment of the restore time is not later than {}, until when pods whose clocks are wrong by \
+             `pod_clock_bound` may say to have written: that nobody outside the targets wrote before the restore time does not \
+             show by the times of records; a shorter `pod_clock_bound` or a longer `hold` makes it show",
+            time(limits.written_by_ms)
+        )
+    })
+}
+
+/// The second of the restore time is all in what is restored.
+fn is_blind(restore_time_ms: i64, written_by_ms: i64) -> bool {
+    restore_time_ms.saturating_add(1_000) <= written_by_ms
+}
+
 /// Rounded up: a moment within the last millisecond is not late.
 fn millis(text: &str) -> Option<i64> {
     let nanos = DateTime::parse_from_rfc3339(text).ok()?.timestamp_nanos_opt()?;
@@ -224,4 +249,15 @@ pub(crate) fn metadata(loaded: &Loaded, name: &str) -> BTreeMap<String, Value> {
         _ => BTreeMap::new(),
     };
     loaded.events().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writers_outside_the_targets_show_only_where_something_can_be_younger_than_the_pods_last_writes() {
+        assert!(is_blind(10_000, 11_000) && is_blind(10_000, 15_000));
+        assert!(!is_blind(10_000, 10_999));
+    }
 }

@@ -5,7 +5,7 @@ use super::{DrillPlan, database_names, recorded_names};
 use crate::catalog::{Loaded, PointEvent, RunKind};
 use crate::failure::{Exit, Failure};
 use crate::point::Point;
-use crate::restore_point::verify::{VerifiedDatabase, VerifyReport};
+use crate::restore_point::verify::{self, VerifiedDatabase, VerifyReport};
 use crate::wall;
 use crate::workflow::Run;
 use chrono::{DateTime, Utc};
@@ -167,9 +167,12 @@ impl Written<'_> {
 
     fn verified(&self, loaded: &Loaded, plan: &DrillPlan) -> Option<VerifyReport> {
         let units = self.run.units.iter().filter(|(key, _)| is_verification(&key.unit));
-        let found: Vec<(f64, VerifiedDatabase)> =
+        let mut found: Vec<(f64, VerifiedDatabase)> =
             units.filter_map(|(_, unit)| unit.state.records.last().and_then(found_in)).collect();
-        let limits = crate::restore_point::verify::limits(loaded).ok()?;
+        let limits = verify::limits(loaded).ok()?;
+        if let Some(remark) = verify::unseen_writers(loaded, limits) {
+            found.iter_mut().for_each(|(_, database)| database.remarks.push(remark.clone()));
+        }
         (!found.is_empty()).then(|| VerifyReport {
             sound: found.iter().all(|(_, database)| database.broken.is_empty()),
             prefix: plan.prefix.clone(),
