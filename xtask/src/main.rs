@@ -4,6 +4,7 @@
 mod bench;
 mod cargo;
 mod kube;
+mod null;
 mod run;
 mod tests;
 mod tidy;
@@ -24,6 +25,7 @@ const COMMANDS: &[Command] = &[
         name: "test",
         about: "everything CI runs: `check`, then every test of the workspace",
         run: |run, _| {
+            run.step("null device", null::check);
             // Minutes of Go, the first time: beside everything that cargo builds.
             let kube = kube::Build::begin();
             check(run);
