@@ -189,6 +189,7 @@ pub(crate) fn limits(loaded: &Loaded) -> Result<Limits, Failure> {
     }
     match (bound, still, drained) {
         (Some(bound), Some(still), Some(drained)) => Ok(Limits {
+            still_from_ms: still,
             written_by_ms: still.saturating_add(bound),
             drained_by_ms: drained.saturating_add(bound).min(still.saturating_add(bound)),
         }),

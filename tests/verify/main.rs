@@ -114,6 +114,15 @@ async fn what_cannot_have_been_restored_is_refused_and_what_is_missing_is_named(
     assert_eq!((sound["state"].as_str(), sound["verify"]["sound"].as_bool()), (Some("sealed"), Some(true)));
     let remarks = sound["verify"]["databases"][0]["remarks"].to_string();
     assert!(remarks.contains("not restored"), "{remarks}");
+    assert!(!remarks.contains("no target names"), "{remarks}");
+    let still = chrono::DateTime::parse_from_rfc3339(sound["still_period"]["start"].as_str().unwrap()).unwrap();
+    let mut item = program.items(TABLES[0]).remove(0);
+    item.insert("tx_prepared_at".into(), json!({ "N": (still.timestamp_millis() + 1_500).to_string() }));
+    program.call("PutItem", json!({ "TableName": TABLES[0], "Item": item }));
+    let outsider = program.json(&["verify", &id]).await;
+    assert_eq!(named(&outsider), (Some(0), None), "within `pod_clock_bound`: {outsider:#}");
+    let remarks = outsider["verify"]["databases"][0]["remarks"].to_string();
+    assert!(remarks.contains("period: 1, the latest by 1") && remarks.contains("no target names"), "{remarks}");
     let missing = program.json(&["verify", &id, "--prefix", "nowhere-"]).await;
     assert_eq!(named(&missing), (Some(1), Some("not_sound")));
     let broken = &missing["verify"]["databases"][0]["broken"];

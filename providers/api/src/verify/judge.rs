@@ -44,6 +44,14 @@ impl Suspects {
     }
 }
 
+/// What says that it was written in the still period, by clocks that may be wrong by as much.
+#[derive(Debug, Default)]
+struct InStill {
+    count: u64,
+    /// The latest: milliseconds into the still period, its table and its key.
+    latest: Option<(i64, usize, String)>,
+}
+
 /// What is known of the set so far.
 #[derive(Debug)]
 pub struct Judge {
@@ -52,6 +60,7 @@ pub struct Judge {
     committed: SeenIds,
     /// Committed after the still period had begun: recovery, perhaps.
     committed_late: u64,
+    in_still: InStill,
     suspects: Suspects,
     breaches: Vec<Breach>,
     broken: BTreeMap<Rule, u64>,
@@ -66,6 +75,7 @@ impl Judge {
             tables,
             committed: SeenIds::for_about(records),
             committed_late: 0,
+            in_still: InStill::default(),
             suspects: Suspects::default(),
             breaches: Vec::new(),
             broken: BTreeMap::new(),
@@ -111,6 +121,7 @@ impl Judge {
             let detail = format!("prepared {late} ms after the last moment at which the point's pods can have written");
             self.breach(Rule::WrittenLate, table, Some(key()), tx.id.clone(), detail);
         }
+        self.in_still(table, &key, tx.prepared_at);
         self.committed_late += u64::from(tx.committed_at.is_some_and(|at| at > self.limits.written_by_ms));
         match (tx.state, &tx.id, tx.prepared_at) {
             (Some(COMMITTED) | None, id, _) => {
@@ -143,7 +154,7 @@ impl Judge {
             Some(Fate::Committed) => counts.roll_forward += 1,
             Some(Fate::Aborted) | None => counts.roll_back += 1,
         }
-        let Limits { written_by_ms, drained_by_ms } = self.limits;
+        let Limits { written_by_ms, drained_by_ms, .. } = self.limits;
         // What is later still was written late, and is said to be already.
         if fate.is_none() && (drained_by_ms + 1..=written_by_ms).contains(&waiting.prepared_at) {
             let detail =
@@ -178,6 +189,18 @@ impl Judge {
         if let Some(late) = row.created_at.map(|at| at - self.limits.written_by_ms).filter(|late| *late > 0) {
             let detail = format!("decided {late} ms after the last moment at which the point's pods can have written");
             self.breach(Rule::DecidedLate, table, Some(key()), Some(row.id.clone()), detail);
+        }
+        self.in_still(table, &key, row.created_at);
+    }
+
+    /// Counts what is too young for pods with right clocks, and not young enough to break a rule.
+    fn in_still(&mut self, table: usize, key: &impl Fn() -> String, at: Option<i64>) {
+        let Limits { still_from_ms, written_by_ms, .. } = self.limits;
+        let Some(at) = at.filter(|at| *at > still_from_ms && *at <= written_by_ms) else { return };
+        self.in_still.count += 1;
+        let into = at.saturating_sub(still_from_ms);
+        if self.in_still.latest.as_ref().is_none_or(|(latest, ..)| into > *latest) {
+            self.in_still.latest = Some((into, table, key()));
         }
     }
 
@@ -243,6 +266,15 @@ impl Judge {
                 self.committed_late
             ));
         }
+        if let Some((into, table, key)) = &self.in_still.latest {
+            let table = self.tables.get(*table).map_or("", |table| table.table.as_str());
+            self.remarks.push(format!(
+                "records and decisions that say to be younger than the start of the still period: {}, the latest by {into} ms \
+                 (`{table}` key {key}). A pod's clock is ahead by so much, or a writer that no target names was at work; \
+                 `pod_clock_bound` allows for the first, so no rule is broken",
+                self.in_still.count
+            ));
+        }
         self.breaches.sort();
         Verification {
             tables: self.tables,
@@ -260,7 +292,7 @@ mod tests {
     use super::*;
     use crate::TableKind;
 
-    const LIMITS: Limits = Limits { written_by_ms: 1_000, drained_by_ms: 900 };
+    const LIMITS: Limits = Limits { still_from_ms: 800, written_by_ms: 1_000, drained_by_ms: 900 };
 
     fn judge() -> Judge {
         let table = |name: &str, kind| TableCounts::new(name, name, kind);
@@ -382,6 +414,19 @@ mod tests {
         let recovered = TxColumns { committed_at: Some(5_000), ..tx("t", COMMITTED, 10) };
         let found = judged(&[(0, recovered)], &[]);
         assert!(found.is_sound() && found.remarks[0].contains("recovery"), "{found:?}");
+    }
+
+    #[test]
+    fn what_is_younger_than_the_still_period_but_within_the_clocks_bound_is_a_remark() {
+        let early = judged(&[(0, tx("t", COMMITTED, 800))], &[]);
+        assert!(early.is_sound() && early.remarks.is_empty(), "{early:?}");
+        let decided = Decision { created_at: Some(850), ..row("t", COMMITTED) };
+        let found = judged(&[(0, tx("t", COMMITTED, 801)), (1, tx("t", COMMITTED, 1_000))], &[decided]);
+        assert!(found.is_sound(), "{found:?}");
+        let [remark] = found.remarks.as_slice() else { panic!("{:?}", found.remarks) };
+        assert!(remark.contains("period: 3, the latest by 200 ms (`b` key k1)"), "{remark}");
+        let broken = judged(&[(0, tx("t", COMMITTED, 1_001))], &[]);
+        assert!(broken.remarks.is_empty(), "said as a breach: {broken:?}");
     }
 
     #[test]

@@ -36,12 +36,14 @@ impl Default for ReadBudget {
     }
 }
 
-/// The latest moments that a sound set can show, in milliseconds on the pods' clocks; their bound is added already.
+/// The latest moments that a sound set can show, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Nothing was prepared or decided later: the still period had begun.
+    /// When the still period began. What says to be younger and breaks no rule is remarked.
+    pub still_from_ms: i64,
+    /// Nothing was prepared or decided later: the still period had begun. The bound of the pods' clocks is added already.
     pub written_by_ms: i64,
-    /// Nothing that is undecided was prepared later: the drain had ended.
+    /// Nothing that is undecided was prepared later: the drain had ended. The bound is added already.
     pub drained_by_ms: i64,
 }
 

@@ -16,7 +16,7 @@ use stillpoint_sandbox::clock::Clock;
 use stillpoint_sandbox::dynamodb::{Effect, Fault, ServiceError};
 
 /// Limits of every point here, in ms.
-const LIMITS: Limits = Limits { written_by_ms: 2_000, drained_by_ms: 1_500 };
+const LIMITS: Limits = Limits { still_from_ms: 1_450, written_by_ms: 2_000, drained_by_ms: 1_500 };
 const PREPARED: i64 = 1;
 const DELETED: i64 = 2;
 const COMMITTED: i64 = 3;
@@ -243,8 +243,21 @@ async fn fates_of_every_kind_are_sound_in_place_and_under_a_prefix() {
         assert_eq!((c.records, c.committed, c.aborted, c.youngest_ms), (6, 3, 3, Some(503)));
         assert_eq!(of("scalardb.metadata").records, 4);
         assert!(found.remarks.iter().any(|remark| remark.contains("tx_committed_at")), "{:?}", found.remarks);
+        assert!(!found.remarks.iter().any(|remark| remark.contains("say to be younger")), "{:?}", found.remarks);
         assert_eq!(found.passes, 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_says_to_be_from_the_still_period_is_remarked_with_its_place_and_breaks_no_rule() {
+    let set = Set::new("").await;
+    set.sound().await;
+    set.record(B, 20, "meanwhile", COMMITTED, 1_900, json!({})).await;
+    set.row("meanwhile", COMMITTED, 1_905, None).await;
+    let found = set.verified().await;
+    assert!(found.is_sound(), "{:#?}", found.breaches);
+    let remark = found.remarks.iter().find(|remark| remark.contains("say to be younger")).unwrap();
+    assert!(remark.contains("period: 2, the latest by 455 ms (`coordinator.state` key"), "{remark}");
 }
 
 #[tokio::test(start_paused = true)]

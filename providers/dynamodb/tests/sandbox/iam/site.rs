@@ -216,7 +216,7 @@ impl Site {
         let set = |set: &DataSet| PointSet { name: set.name.clone(), role: set.role, id: id(&set.name) };
         let sets: Vec<_> = self.sets.iter().map(set).collect();
         let far = i64::MAX / 2;
-        let limits = Limits { written_by_ms: far, drained_by_ms: far };
+        let limits = Limits { still_from_ms: far, written_by_ms: far, drained_by_ms: far };
         let (metadata, budget) = (BTreeMap::new(), ReadBudget::default());
         let request = VerifyRequest { sets: &sets, metadata: &metadata, prefix, limits, budget, segments: None };
         let verifier = Arc::clone(&self.provider).verifier().unwrap();
